@@ -1,0 +1,24 @@
+// Package scenario reads files of ordering cases and tries them on an
+// implementation of the ordering rules.
+//
+// A file of schema ordering-vectors/1 holds cases: a contract, steps on a
+// virtual clock in milliseconds, and the expected outcome. The notation and the
+// rules R0 to R19 stand in the comments of testdata/ordering-vectors.yaml.
+//
+//	file, err := scenario.Load("cases.yaml") // every fault in one pass, with file:line:col
+//	results := scenario.Run(file, newHost)   // one Result per case
+//	err = scenario.WriteText(os.Stdout, results)
+//
+// What is tried is a Host: a system small enough to be told "this record was
+// delivered" or "the process died" and to be asked what has become of every
+// event. The twin and the production sequencer each stand behind one.
+//
+// # Invariants
+//
+//  1. A case sees a new Host; nothing is shared between cases.
+//  2. A Host gets the steps in the order of the file. It lets the timers that are
+//     due at or before a step's time fire, in time order, before that step.
+//  3. The contract of a case is whole: the schema's defaults, then the file's
+//     defaults, then the case's own fields. policies.Contract.WithDefaults is not
+//     applied by this package.
+package scenario
