@@ -17,6 +17,8 @@ type Counts struct {
 	Retrying       int64 // in local retry, or waiting for a look
 	ResolvedAgain  int64 // second deliveries that resolved a letter (R4)
 	Lost           int64 // volatile ones that a restart forgot; they are delivered again
+
+	VersionBackward int64 // a mark on applied ones: their version was below the greatest
 }
 
 // Balanced reports whether every delivery has exactly one disposition.
@@ -41,5 +43,6 @@ func (c Counts) Add(d Counts) Counts {
 	c.Retrying += d.Retrying
 	c.ResolvedAgain += d.ResolvedAgain
 	c.Lost += d.Lost
+	c.VersionBackward += d.VersionBackward
 	return c
 }

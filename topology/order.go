@@ -14,7 +14,8 @@ type Order interface {
 
 // OrderHost is what a machine needs of the task that drives it.
 type OrderHost interface {
-	// Entity returns the entity's slot, loaded from the store or new; never nil.
+	// Entity returns the entity's slot, loaded from the store or new; never nil. It
+	// is for the slow paths (Restore, Command, a cause): a record comes with its slot.
 	// The pointer stays valid until the task is discarded.
 	Entity(id string) *Entity
 	// Dirty says that the entity's row changed since the last Changes.
@@ -24,14 +25,14 @@ type OrderHost interface {
 	Payload(ev *OrderEvent) []byte
 }
 
-// An Entity is the slot of one entity in a task: its order row and, fused with it,
-// the values of the stores that follow. The task owns it.
+// An Entity is the slot of one entity in a task: its order row and, in the task's
+// own part, the values of the stores that follow it. The task owns the slot; the
+// machine owns Row.
 type Entity struct {
 	ID     string
 	Row    any    // the machine's decoded row, nil until the machine has decoded Stored
 	Stored []byte // the row as it was stored, nil when there is none
-	Values [][]byte
-	Task   any // the task's own mark; the machine leaves it alone
+	Task   any    // the task's own part of the slot; the machine leaves it alone
 }
 
 // An OrderEvent is one delivered record as a machine sees it.
@@ -117,8 +118,11 @@ type OrderMachine interface {
 	Restore(key, value []byte) error
 	Restored(counts []policies.Counts) error
 
-	// Record offers a delivered record. now is the task clock in milliseconds.
-	Record(ev *OrderEvent, now int64)
+	// Record offers a delivered record of an entity; entity is nil when the record
+	// names none (R0). The machine keeps neither ev nor what it points to: what must
+	// outlive the decision it copies, with OrderHost.Payload. now is the task clock
+	// in milliseconds.
+	Record(entity *Entity, ev *OrderEvent, now int64)
 	// Tick fires the timers due at or before now, in time order. Every step starts with one.
 	Tick(now int64)
 	// Command offers a command; an unknown kind or entity is an error.

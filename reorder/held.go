@@ -1,0 +1,358 @@
+package reorder
+
+import (
+	"sort"
+
+	"github.com/tidwall/btree"
+)
+
+// Held keeps the events of one entity that are not decided or that are letters.
+// The caller owns it; only the sequencer changes it while it is lent to Step.
+type Held interface {
+	// Len is the number of waiting events.
+	Len() int
+	// Min is the waiting event that comes first, nil when none waits.
+	Min() *Event
+	// Get is the waiting event of a number, or nil.
+	Get(number int64) *Event
+	// Find is the waiting event of an id, given by its hash, or nil.
+	Find(hash uint64) *Event
+	// Below is the greatest number of a waiting event below the given one.
+	Below(number int64) (int64, bool)
+	// Scan calls f for the waiting events in order until it answers false. f changes nothing.
+	Scan(f func(*Event) bool)
+	// Put and Delete change the waiting events; Number is the key.
+	Put(e *Event)
+	Delete(e *Event)
+
+	// Letters is the number of letters.
+	Letters() int
+	// FindLetter is the first letter of an id, or, for hash 0, of an epoch and number without an id.
+	FindLetter(hash uint64, epoch, number int64) *Event
+	// LetterAt reports whether a letter has the number of the epoch.
+	LetterAt(epoch, number int64) bool
+	// NextLetter is the first letter after the given one in the order of re-driving: epoch, number, arrival.
+	NextLetter(after *Event) *Event
+	// AddLetter gives the letter its ordinal and keeps it; RemoveLetter forgets it.
+	AddLetter(e *Event)
+	RemoveLetter(e *Event)
+	// Touch says that a kept letter changed.
+	Touch(e *Event)
+}
+
+// sliceMax is the number of waiting events up to which a sorted slice beats a tree.
+const sliceMax = 128
+
+// Memory is a Held in memory: O(log n) per event however many wait. The zero value
+// is empty and ordered by number.
+type Memory struct {
+	byTime  bool // ordered by event time (R17) instead of by number
+	small   []*Event
+	tree    *btree.BTreeG[*Event]
+	hashes  map[uint64]*Event // of the tree's events
+	numbers map[int64]*Event  // of the tree's events, where ordered by time
+	letters *letters
+	changed func(*Event) // nil, or told of every event put, deleted, added, removed or touched
+}
+
+// letters finds the letters of one entity by id and in the order of re-driving.
+type letters struct {
+	byHash  map[uint64][]*Event
+	order   *btree.BTreeG[*Event]
+	ordinal int64
+}
+
+func byNumber(a, b *Event) bool { return a.Number < b.Number }
+
+func (m *Memory) less(a, b *Event) bool {
+	if m.byTime {
+		return earlier(a, b)
+	}
+	return a.Number < b.Number
+}
+
+// Len implements Held.
+func (m *Memory) Len() int {
+	if m.tree != nil {
+		return m.tree.Len()
+	}
+	return len(m.small)
+}
+
+// Min implements Held.
+func (m *Memory) Min() *Event {
+	if m.tree != nil {
+		e, _ := m.tree.Min()
+		return e
+	}
+	if len(m.small) == 0 {
+		return nil
+	}
+	return m.small[0]
+}
+
+// Get implements Held.
+func (m *Memory) Get(number int64) *Event {
+	switch {
+	case m.tree == nil && !m.byTime:
+		i := sort.Search(len(m.small), func(i int) bool { return m.small[i].Number >= number })
+		if i < len(m.small) && m.small[i].Number == number {
+			return m.small[i]
+		}
+		return nil
+	case m.tree == nil:
+		for _, e := range m.small {
+			if e.Number == number {
+				return e
+			}
+		}
+		return nil
+	case m.byTime:
+		return m.numbers[number]
+	}
+	e, _ := m.tree.Get(&Event{Number: number})
+	return e
+}
+
+// Find implements Held.
+func (m *Memory) Find(hash uint64) *Event {
+	if m.tree != nil {
+		return m.hashes[hash]
+	}
+	for _, e := range m.small {
+		if e.hash == hash {
+			return e
+		}
+	}
+	return nil
+}
+
+// Below implements Held.
+func (m *Memory) Below(number int64) (below int64, ok bool) {
+	if m.tree == nil {
+		i := sort.Search(len(m.small), func(i int) bool { return m.small[i].Number >= number })
+		if i == 0 {
+			return 0, false
+		}
+		return m.small[i-1].Number, true
+	}
+	m.tree.Descend(&Event{Number: number - 1}, func(e *Event) bool {
+		below, ok = e.Number, true
+		return false
+	})
+	return below, ok
+}
+
+// Scan implements Held.
+func (m *Memory) Scan(f func(*Event) bool) {
+	if m.tree != nil {
+		m.tree.Scan(f)
+		return
+	}
+	for _, e := range m.small {
+		if !f(e) {
+			return
+		}
+	}
+}
+
+// Put implements Held.
+func (m *Memory) Put(e *Event) {
+	if m.changed != nil {
+		m.changed(e)
+	}
+	if m.tree == nil && len(m.small) == sliceMax {
+		m.grow()
+	}
+	if m.tree != nil {
+		m.tree.Set(e)
+		m.hash(e)
+		return
+	}
+	i := len(m.small)
+	if i > 0 && m.less(e, m.small[i-1]) {
+		i = sort.Search(i, func(i int) bool { return m.less(e, m.small[i]) })
+	}
+	m.small = append(m.small, nil)
+	copy(m.small[i+1:], m.small[i:])
+	m.small[i] = e
+}
+
+func (m *Memory) grow() {
+	m.tree = btree.NewBTreeGOptions(m.less, btree.Options{NoLocks: true})
+	m.hashes = make(map[uint64]*Event, 2*sliceMax)
+	if m.byTime {
+		m.numbers = make(map[int64]*Event, 2*sliceMax)
+	}
+	for _, e := range m.small {
+		m.tree.Set(e)
+		m.hash(e)
+	}
+	m.small = nil
+}
+
+func (m *Memory) hash(e *Event) {
+	if e.hash != 0 {
+		m.hashes[e.hash] = e
+	}
+	if m.byTime {
+		m.numbers[e.Number] = e
+	}
+}
+
+// Delete implements Held.
+func (m *Memory) Delete(e *Event) {
+	if m.changed != nil {
+		m.changed(e)
+	}
+	if m.tree != nil {
+		m.tree.Delete(e)
+		delete(m.hashes, e.hash)
+		delete(m.numbers, e.Number)
+		if m.tree.Len() == 0 {
+			m.tree, m.hashes, m.numbers = nil, nil, nil
+		}
+		return
+	}
+	i := sort.Search(len(m.small), func(i int) bool { return !m.less(m.small[i], e) })
+	if i == len(m.small) || m.small[i] != e {
+		return
+	}
+	if i == 0 { // the usual case, a drain: no copying
+		m.small[0] = nil
+		m.small = m.small[1:]
+		return
+	}
+	copy(m.small[i:], m.small[i+1:])
+	m.small[len(m.small)-1] = nil
+	m.small = m.small[:len(m.small)-1]
+}
+
+// letterLess orders letters for a re-drive.
+func letterLess(a, b *Event) bool {
+	if a.Epoch != b.Epoch {
+		return a.Epoch < b.Epoch
+	}
+	if p, q := a.position(), b.position(); p != q {
+		return p < q
+	}
+	return a.Ordinal < b.Ordinal
+}
+
+// Letters implements Held.
+func (m *Memory) Letters() int {
+	if m.letters == nil {
+		return 0
+	}
+	return m.letters.order.Len()
+}
+
+// FindLetter implements Held.
+func (m *Memory) FindLetter(hash uint64, epoch, number int64) *Event {
+	if m.letters == nil {
+		return nil
+	}
+	if hash != 0 {
+		if l := m.letters.byHash[hash]; len(l) > 0 {
+			return l[0]
+		}
+		return nil
+	}
+	for e := m.seek(epoch, number); e != nil && e.Epoch == epoch && e.position() == number; e = m.NextLetter(e) {
+		if e.hash == 0 {
+			return e
+		}
+	}
+	return nil
+}
+
+// LetterAt implements Held.
+func (m *Memory) LetterAt(epoch, number int64) bool {
+	e := m.seek(epoch, number)
+	return e != nil && e.Epoch == epoch && e.position() == number
+}
+
+// seek returns the first letter at or after a number of an epoch.
+func (m *Memory) seek(epoch, number int64) (found *Event) {
+	if m.letters == nil {
+		return nil
+	}
+	var pivot Event
+	pivot.Epoch, pivot.Sequence, pivot.HasSequence = epoch, number, true
+	m.letters.order.Ascend(&pivot, func(e *Event) bool { found = e; return false })
+	return found
+}
+
+// NextLetter implements Held.
+func (m *Memory) NextLetter(after *Event) (next *Event) {
+	if m.letters == nil {
+		return nil
+	}
+	if after == nil {
+		next, _ = m.letters.order.Min()
+		return next
+	}
+	pivot := *after
+	pivot.Ordinal++
+	m.letters.order.Ascend(&pivot, func(e *Event) bool { next = e; return false })
+	return next
+}
+
+// AddLetter implements Held.
+func (m *Memory) AddLetter(e *Event) {
+	if m.letters == nil {
+		m.letters = &letters{
+			byHash: make(map[uint64][]*Event),
+			order:  btree.NewBTreeGOptions(letterLess, btree.Options{NoLocks: true, Degree: 8}),
+		}
+	}
+	m.letters.ordinal++
+	e.Ordinal = m.letters.ordinal
+	m.keepLetter(e)
+	m.Touch(e)
+}
+
+func (m *Memory) keepLetter(e *Event) {
+	m.letters.order.Set(e)
+	if e.hash != 0 {
+		m.letters.byHash[e.hash] = append(m.letters.byHash[e.hash], e)
+	}
+}
+
+// restoreLetter keeps a letter under the ordinal that it has.
+func (m *Memory) restoreLetter(e *Event) {
+	ordinal := e.Ordinal
+	m.AddLetter(e)
+	if ordinal > 0 {
+		m.letters.order.Delete(e)
+		e.Ordinal = ordinal
+		m.letters.order.Set(e)
+	}
+	m.letters.ordinal = max(m.letters.ordinal-1, ordinal)
+}
+
+// RemoveLetter implements Held.
+func (m *Memory) RemoveLetter(e *Event) {
+	m.Touch(e)
+	m.letters.order.Delete(e)
+	if same := m.letters.byHash[e.hash]; len(same) > 1 {
+		for i, l := range same {
+			if l == e {
+				m.letters.byHash[e.hash] = append(same[:i], same[i+1:]...)
+				break
+			}
+		}
+	} else {
+		delete(m.letters.byHash, e.hash)
+	}
+	if m.letters.order.Len() == 0 {
+		m.letters = nil
+	}
+}
+
+// Touch implements Held.
+func (m *Memory) Touch(e *Event) {
+	if m.changed != nil {
+		m.changed(e)
+	}
+}
