@@ -64,24 +64,24 @@ func Read(name string, r io.Reader, limits Limits) ([]Event, error) {
 	}
 	var events []Event
 	total := 0
-	for line := 1; ; line++ {
-		value, err := readLine(buffered, limits.LineBytes)
-		if err != nil && !errors.Is(err, io.EOF) {
+	for line, more := 1, true; more; line++ {
+		var value []byte
+		value, more, err = readLine(buffered, limits.LineBytes)
+		if err != nil {
 			return nil, fmt.Errorf("feed: reading %s:%d: %w", name, line, err)
 		}
-		if len(bytes.TrimSpace(value)) > 0 {
-			if total += len(value); total > limits.TotalBytes {
-				return nil, fmt.Errorf("feed: reading %s:%d: more than %d bytes: %w", name, line, limits.TotalBytes, ErrTooLarge)
-			}
-			if len(events) == limits.Events {
-				return nil, fmt.Errorf("feed: reading %s:%d: more than %d events: %w", name, line, limits.Events, ErrTooLarge)
-			}
-			events = append(events, Event{line, value})
+		if len(bytes.TrimSpace(value)) == 0 {
+			continue
 		}
-		if err != nil {
-			return events, nil
+		if total += len(value); total > limits.TotalBytes {
+			return nil, fmt.Errorf("feed: reading %s:%d: more than %d bytes: %w", name, line, limits.TotalBytes, ErrTooLarge)
 		}
+		if len(events) == limits.Events {
+			return nil, fmt.Errorf("feed: reading %s:%d: more than %d events: %w", name, line, limits.Events, ErrTooLarge)
+		}
+		events = append(events, Event{line, value})
 	}
+	return events, nil
 }
 
 // decompressed returns a reader of the plain lines.
@@ -101,19 +101,22 @@ func decompressed(r io.Reader) (*bufio.Reader, error) {
 	return bufio.NewReaderSize(plain, 64<<10), nil
 }
 
-// readLine returns the next line without its end, in memory of its own. The last
-// line comes with io.EOF, and may be empty.
-func readLine(r *bufio.Reader, limit int) ([]byte, error) {
-	var line []byte
+// readLine returns the next line without its end, in memory of its own, and
+// whether another one may follow.
+func readLine(r *bufio.Reader, limit int) (line []byte, more bool, err error) {
 	for {
 		part, err := r.ReadSlice('\n')
 		line = append(line, part...)
 		text := bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
-		if len(text) > limit {
-			return nil, fmt.Errorf("a line of more than %d bytes: %w", limit, ErrTooLarge)
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return text, err
+		switch {
+		case len(text) > limit:
+			return nil, false, fmt.Errorf("a line of more than %d bytes: %w", limit, ErrTooLarge)
+		case err == nil:
+			return text, true, nil
+		case errors.Is(err, io.EOF):
+			return text, false, nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return nil, false, err
 		}
 	}
 }
