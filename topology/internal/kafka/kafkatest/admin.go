@@ -1,0 +1,60 @@
+package kafkatest
+
+import (
+	"errors"
+
+	"github.com/streamrun/streamrun/topology/internal/kafka"
+)
+
+// adminCases are about topics.
+func adminCases() []kase {
+	return []kase{
+		{name: "admin/ID", rule: "a cluster has an id, and keeps it", run: clusterID},
+		{name: "admin/CreateAndDescribe", rule: "Create makes topics as asked, Describe returns those that exist", run: createAndDescribe},
+		{name: "admin/TopicExists", rule: "creating a topic that exists is ErrTopicExists, and changes nothing", run: topicExists},
+	}
+}
+
+func clusterID(x *bench) {
+	a, err := x.cluster.ID(x.ctx)
+	if err != nil || a == "" {
+		x.broken("ID is %q, %v", a, err)
+	}
+	b, err := x.cluster.ID(x.ctx)
+	if err != nil || a != b {
+		x.broken("ID was %q and is %q, %v", a, b, err)
+	}
+}
+
+func createAndDescribe(x *bench) {
+	want := map[string]int32{"one": 1, "eight": 8}
+	for name, partitions := range want {
+		x.must("Create", x.adm().Create(x.ctx, kafka.Topic{Name: name, Partitions: partitions, Configs: map[string]string{"cleanup.policy": "compact"}}))
+	}
+	got, err := x.adm().Describe(x.ctx, "one", "no-such-topic", "eight")
+	if err != nil || len(got) != 2 {
+		x.broken("Describe: %+v, %v", got, err)
+	}
+	for name, partitions := range want {
+		if got[name].Name != name || got[name].Partitions != partitions {
+			x.broken("%s: %+v, want %d partitions", name, got[name], partitions)
+		}
+	}
+	if got, err := x.adm().Describe(x.ctx, "no-such-topic"); err != nil || len(got) != 0 {
+		x.broken("Describe created a topic, or failed: %+v, %v", got, err)
+	}
+	if got, err := x.adm().Describe(x.ctx); err != nil || len(got) != 0 {
+		x.broken("Describe of no topic: %+v, %v", got, err)
+	}
+}
+
+func topicExists(x *bench) {
+	x.must("Create", x.adm().Create(x.ctx, kafka.Topic{Name: "twice", Partitions: 3}))
+	if err := x.adm().Create(x.ctx, kafka.Topic{Name: "twice", Partitions: 5}); !errors.Is(err, kafka.ErrTopicExists) {
+		x.broken("got: %v", err)
+	}
+	got, err := x.adm().Describe(x.ctx, "twice")
+	if err != nil || got["twice"].Partitions != 3 {
+		x.broken("after it: %+v, %v", got, err)
+	}
+}

@@ -1,0 +1,485 @@
+package kafkatest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/record"
+)
+
+// groupCases are about membership and assignments.
+func groupCases() []kase {
+	return []kase{
+		{name: "group/OneMember", rule: "the only member is assigned all partitions of all topics, sorted", run: oneMember},
+		{name: "group/SecondJoins", rule: "partitions move by Revoked on the old member, then Assigned on the new one, whole tasks at once, and nobody has what another has", run: secondJoins},
+		{name: "group/RevokedHolds", rule: "a partition is assigned to nobody else before Revoked of it has returned", run: revokedHolds},
+		{name: "group/CommitInRevoked", rule: "the member told last can commit while Revoked runs", run: commitInRevoked},
+		{name: "group/Leaves", rule: "when its context ends a member is told Revoked of everything, leaves, and Run returns nil; the others take over", run: leaves},
+		{name: "group/StaticReturns", rule: "a static member that returns takes its place at once, and the others are told nothing", needs: []Feature{StaticMembership}, run: staticReturns},
+		{name: "group/StaticReplaced", rule: "a static member's place taken by another: its old member id is ErrUnknownMember", needs: []Feature{StaticMembership}, run: staticReplaced},
+		{name: "group/Lost", rule: "a member that was removed is told Lost of everything, joins again, and cannot commit as who it was", needs: []Feature{KickMember}, run: lost},
+		{name: "group/StaleGeneration", rule: "SendOffsets with another generation is ErrIllegalGeneration, of another member ErrUnknownMember, and neither ends the transaction", run: staleGeneration},
+		{name: "group/ClusterClose", rule: "closing the cluster ends Run", run: groupClusterClose},
+	}
+}
+
+// A told is one call of a handler.
+type told struct {
+	who    string
+	what   string // assigned, revoked, released (revoked has returned), lost
+	member kafka.Member
+	parts  []record.TopicPartition
+}
+
+// A crew is the members of one group, and all that they were told, in order.
+type crew struct {
+	x      *bench
+	group  string
+	topics []string
+
+	mu    sync.Mutex
+	log   []told
+	alive map[string]map[record.TopicPartition]bool // what each has by its own account
+	clash string
+}
+
+// A hand is one member of a crew.
+type hand struct {
+	crew    *crew
+	name    string
+	revoked func() // called inside Revoked
+	stop    func() error
+}
+
+func (x *bench) crew(partitions int32, topics int) *crew {
+	c := &crew{x: x, group: x.name("group"), alive: map[string]map[record.TopicPartition]bool{}}
+	for range topics {
+		c.topics = append(c.topics, x.topic(partitions))
+	}
+	return c
+}
+
+// all returns every partition of the crew's topics, sorted.
+func (c *crew) all(partitions int32) []record.TopicPartition {
+	var all []record.TopicPartition
+	for _, t := range c.topics {
+		for p := range partitions {
+			all = append(all, record.TopicPartition{Topic: t, Partition: p})
+		}
+	}
+	return sorted(all)
+}
+
+func sorted(parts []record.TopicPartition) []record.TopicPartition {
+	parts = slices.Clone(parts)
+	slices.SortFunc(parts, func(a, b record.TopicPartition) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
+	return parts
+}
+
+// join starts a member. revoked, if not nil, is called inside its Revoked.
+func (c *crew) join(name, instance string, revoked func()) *hand {
+	c.x.Helper()
+	g, err := c.x.cluster.Group(kafka.GroupOptions{
+		Group: c.group, InstanceID: instance, Topics: c.topics,
+		SessionTimeout: 10 * time.Second, RebalanceTimeout: 30 * time.Second,
+	})
+	c.x.must("opening a group", err)
+	h := &hand{crew: c, name: name, revoked: revoked}
+	ctx, cancel := context.WithCancel(c.x.ctx)
+	done := make(chan error, 1)
+	go func() { done <- g.Run(ctx, h) }()
+	h.stop = sync.OnceValue(func() error {
+		cancel()
+		defer g.Close()
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(prompt):
+			return fmt.Errorf("Run of %s did not return %v after its context ended", name, prompt)
+		}
+	})
+	c.x.Cleanup(func() {
+		if err := h.stop(); err != nil {
+			c.x.Logf("ending %s: %v", name, err)
+		}
+	})
+	return h
+}
+
+func (c *crew) note(t told) {
+	t.parts = slices.Clone(t.parts)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log = append(c.log, t)
+	has := c.alive[t.who]
+	if has == nil {
+		has = map[record.TopicPartition]bool{}
+		c.alive[t.who] = has
+	}
+	switch t.what {
+	case "assigned":
+		for _, p := range t.parts {
+			for other, theirs := range c.alive {
+				if other != t.who && theirs[p] && c.clash == "" {
+					c.clash = fmt.Sprintf("%v is assigned to %s while %s has it", p, t.who, other)
+				}
+			}
+			has[p] = true
+		}
+	case "released", "lost":
+		for _, p := range t.parts {
+			delete(has, p)
+		}
+	}
+}
+
+// Assigned implements kafka.GroupHandler.
+func (h *hand) Assigned(m kafka.Member, parts []record.TopicPartition) {
+	h.crew.note(told{h.name, "assigned", m, parts})
+}
+
+// Revoked implements kafka.GroupHandler.
+func (h *hand) Revoked(parts []record.TopicPartition) {
+	h.crew.note(told{who: h.name, what: "revoked", parts: parts})
+	if h.revoked != nil {
+		h.revoked()
+	}
+	h.crew.note(told{who: h.name, what: "released", parts: parts})
+}
+
+// Lost implements kafka.GroupHandler.
+func (h *hand) Lost(parts []record.TopicPartition) {
+	h.crew.note(told{who: h.name, what: "lost", parts: parts})
+}
+
+// history returns a copy of what was told.
+func (c *crew) history() []told {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.log)
+}
+
+// disjoint breaks the rule if something was ever assigned to two members.
+func (c *crew) disjoint() {
+	c.x.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.clash != "" {
+		c.x.broken("%s\n  told: %+v", c.clash, c.log)
+	}
+}
+
+// last returns what a member was told last to have.
+func (h *hand) last() (m kafka.Member, parts []record.TopicPartition, generations int) {
+	for _, t := range h.crew.history() {
+		if t.who == h.name && t.what == "assigned" {
+			m, parts = t.member, t.parts
+			generations++
+		}
+	}
+	return m, parts, generations
+}
+
+// has waits until a member was told last to have what ok accepts.
+func (h *hand) has(what string, ok func(parts []record.TopicPartition) bool) (kafka.Member, []record.TopicPartition) {
+	h.crew.x.Helper()
+	var m kafka.Member
+	var parts []record.TopicPartition
+	h.crew.x.eventually(func() bool {
+		h.crew.disjoint()
+		var n int
+		m, parts, n = h.last()
+		return n > 0 && ok(parts)
+	}, "%s has not %s", h.name, what)
+	return m, parts
+}
+
+func (h *hand) hasAll(partitions int32) kafka.Member {
+	h.crew.x.Helper()
+	all := h.crew.all(partitions)
+	m, _ := h.has("all partitions", func(parts []record.TopicPartition) bool { return len(parts) == len(all) })
+	return m
+}
+
+func oneMember(x *bench) {
+	c := x.crew(4, 2)
+	a := c.join("a", "", nil)
+	m := a.hasAll(4)
+	if _, parts, _ := a.last(); !slices.Equal(parts, c.all(4)) {
+		x.broken("assigned %v, want %v", parts, c.all(4))
+	}
+	if m.ID == "" || m.Generation < 0 || m.InstanceID != "" {
+		x.broken("told to be %+v", m)
+	}
+	if err := a.stop(); err != nil {
+		x.broken("Run returned %v when its context ended", err)
+	}
+}
+
+func secondJoins(x *bench) {
+	const partitions = 4
+	c := x.crew(partitions, 2)
+	a := c.join("a", "", nil)
+	a.hasAll(partitions)
+	b := c.join("b", "", nil)
+	half := func(parts []record.TopicPartition) bool { return len(parts) == partitions }
+	ma, pa := a.has("half of them", half)
+	mb, pb := b.has("half of them", half)
+	x.eventually(func() bool {
+		ma, pa, _ = a.last()
+		mb, pb, _ = b.last()
+		return ma.Generation == mb.Generation
+	}, "both in one generation")
+	if !slices.Equal(sorted(append(slices.Clone(pa), pb...)), c.all(partitions)) {
+		x.broken("a has %v, b has %v: not everything once", pa, pb)
+	}
+	if ma.ID == mb.ID {
+		x.broken("both are %q", ma.ID)
+	}
+	for _, parts := range [][]record.TopicPartition{pa, pb} {
+		topics := map[int32]int{}
+		for _, p := range parts {
+			topics[p.Partition]++
+		}
+		for p, n := range topics {
+			if n != len(c.topics) {
+				x.broken("task %d is split: a has %v, b has %v", p, pa, pb)
+			}
+		}
+	}
+	// a released what b has; a's retained partitions were never taken away.
+	released := map[record.TopicPartition]bool{}
+	for _, t := range c.history() {
+		if t.what == "lost" {
+			x.broken("%s was told Lost of %v", t.who, t.parts)
+		}
+		if t.who == "a" && t.what == "released" {
+			for _, p := range t.parts {
+				released[p] = true
+			}
+		}
+	}
+	for _, p := range pb {
+		if !released[p] {
+			x.broken("b has %v, that a was never told Revoked of", p)
+		}
+	}
+	for _, p := range pa {
+		if released[p] {
+			x.broken("a kept %v, but was told Revoked of it: the assignment is not cooperative", p)
+		}
+	}
+}
+
+func revokedHolds(x *bench) {
+	c := x.crew(2, 1)
+	in, leave := make(chan struct{}, 8), make(chan struct{})
+	a := c.join("a", "", func() { in <- struct{}{}; <-leave })
+	free := sync.OnceFunc(func() { close(leave) })
+	defer free()
+	a.hasAll(2)
+	b := c.join("b", "", nil)
+	select {
+	case <-in:
+	case <-time.After(caseDeadline / 2):
+		x.broken("a was not told Revoked when b joined")
+	}
+	// While a is in Revoked, b may be told of generations, but of nothing to have.
+	window := time.Now().Add(300 * time.Millisecond)
+	x.eventually(func() bool {
+		if _, parts, _ := b.last(); len(parts) != 0 {
+			x.broken("b was assigned %v while a had not returned from Revoked", parts)
+		}
+		return time.Now().After(window)
+	}, "the time to look at b is not over")
+	free()
+	b.has("its part", func(parts []record.TopicPartition) bool { return len(parts) == 1 })
+}
+
+func commitInRevoked(x *bench) {
+	c := x.crew(2, 1)
+	p := x.producer("writer")
+	var a *hand
+	ready := make(chan struct{})
+	result := make(chan error, 8)
+	a = c.join("a", "", func() {
+		<-ready
+		m, _, _ := a.last()
+		err := p.Begin()
+		if err == nil {
+			err = p.SendOffsets(x.ctx, c.group, m, []kafka.CommittedOffset{{TopicPartition: c.all(2)[0], Offset: 42}})
+		}
+		if err == nil {
+			err = p.End(x.ctx, true)
+		}
+		result <- err
+	})
+	close(ready)
+	a.hasAll(2)
+	c.join("b", "", nil)
+	select {
+	case err := <-result:
+		if err != nil {
+			x.broken("committing in Revoked as the member told last: %v", err)
+		}
+	case <-time.After(caseDeadline / 2):
+		x.broken("a was not told Revoked when b joined, or could not commit")
+	}
+	if got := x.stable(c.group, c.all(2)[0]); got.Offset != 42 {
+		x.broken("committed offset %+v", got)
+	}
+}
+
+func leaves(x *bench) {
+	c := x.crew(4, 1)
+	a := c.join("a", "", nil)
+	a.hasAll(4)
+	b := c.join("b", "", nil)
+	b.has("its part", func(parts []record.TopicPartition) bool { return len(parts) == 2 })
+	if err := a.stop(); err != nil {
+		x.broken("Run returned %v when its context ended", err)
+	}
+	c.mu.Lock()
+	left := len(c.alive["a"])
+	c.mu.Unlock()
+	if left != 0 {
+		x.broken("Run returned, but %d partitions were not revoked", left)
+	}
+	b.hasAll(4)
+}
+
+func staticReturns(x *bench) {
+	c := x.crew(4, 1)
+	a := c.join("a", "instance-a", nil)
+	a.hasAll(4)
+	b := c.join("b", "instance-b", nil)
+	half := func(parts []record.TopicPartition) bool { return len(parts) == 2 }
+	_, before := a.has("half", half)
+	b.has("half", half)
+	x.must("ending a", a.stop())
+	quiet := len(c.history())
+	again := c.join("a again", "instance-a", nil)
+	m, after := again.has("its place", func(parts []record.TopicPartition) bool { return len(parts) > 0 })
+	if !slices.Equal(before, after) {
+		x.broken("it had %v, and has %v", before, after)
+	}
+	if m.InstanceID != "instance-a" || m.ID == "" {
+		x.broken("told to be %+v", m)
+	}
+	for _, t := range c.history()[quiet:] {
+		if t.who == "b" && t.what != "assigned" {
+			x.broken("b was told %s of %v", t.what, t.parts)
+		}
+	}
+	if _, parts, _ := b.last(); len(parts) != 2 {
+		x.broken("b has %v now", parts)
+	}
+	// Who it is now may commit.
+	p := x.producer("writer")
+	x.must("Begin", p.Begin())
+	if err := p.SendOffsets(x.ctx, c.group, m, []kafka.CommittedOffset{{TopicPartition: after[0], Offset: 1}}); err != nil {
+		x.broken("SendOffsets of the returned member: %v", err)
+	}
+	x.must("End", p.End(x.ctx, true))
+}
+
+func staticReplaced(x *bench) {
+	c := x.crew(1, 1)
+	a := c.join("a", "instance-a", nil)
+	old := a.hasAll(1)
+	x.must("ending a", a.stop())
+	c.join("a again", "instance-a", nil).hasAll(1)
+	p := x.producer("writer")
+	x.must("Begin", p.Begin())
+	err := p.SendOffsets(x.ctx, c.group, old, []kafka.CommittedOffset{{TopicPartition: c.all(1)[0], Offset: 1}})
+	if !errors.Is(err, kafka.ErrUnknownMember) {
+		x.broken("got: %v", err)
+	}
+	x.must("End", p.End(x.ctx, false))
+}
+
+func lost(x *bench) {
+	c := x.crew(3, 1)
+	a := c.join("a", "", nil)
+	old := a.hasAll(3)
+	x.must("removing the member", x.h.Kick(c.group, old))
+	var again kafka.Member
+	x.eventually(func() bool {
+		var parts []record.TopicPartition
+		again, parts, _ = a.last()
+		return again.ID != old.ID && len(parts) == 3
+	}, "it did not join again")
+	var order []string
+	for _, t := range c.history() {
+		order = append(order, t.what)
+		if t.what == "lost" && !slices.Equal(sorted(t.parts), c.all(3)) {
+			x.broken("told Lost of %v, it had %v", t.parts, c.all(3))
+		}
+	}
+	if slices.Contains(order, "revoked") || !slices.Contains(order, "lost") {
+		x.broken("it was told %v", order)
+	}
+	p := x.producer("writer")
+	x.must("Begin", p.Begin())
+	if err := p.SendOffsets(x.ctx, c.group, old, []kafka.CommittedOffset{{TopicPartition: c.all(3)[0], Offset: 1}}); !errors.Is(err, kafka.ErrUnknownMember) {
+		x.broken("SendOffsets as who it was: %v", err)
+	}
+	x.must("End", p.End(x.ctx, false))
+}
+
+func staleGeneration(x *bench) {
+	c := x.crew(2, 1)
+	a := c.join("a", "", nil)
+	now := a.hasAll(2)
+	p := x.producer("writer")
+	offsets := []kafka.CommittedOffset{{TopicPartition: c.all(2)[0], Offset: 5}}
+	x.must("Begin", p.Begin())
+	for _, try := range []struct {
+		member kafka.Member
+		want   error
+	}{
+		{kafka.Member{ID: now.ID, Generation: now.Generation - 1}, kafka.ErrIllegalGeneration},
+		{kafka.Member{ID: now.ID, Generation: now.Generation + 1}, kafka.ErrIllegalGeneration},
+		{kafka.Member{ID: "somebody else", Generation: now.Generation}, kafka.ErrUnknownMember},
+	} {
+		if err := p.SendOffsets(x.ctx, c.group, try.member, offsets); !errors.Is(err, try.want) {
+			x.broken("%+v, where the member is %+v: %v, want %v", try.member, now, err, try.want)
+		}
+	}
+	if got, err := x.offset(x.ctx, c.group, offsets[0].TopicPartition, true); err != nil || got.Offset != -1 {
+		x.broken("a refused offset is there: %+v, %v", got, err)
+	}
+	if err := p.SendOffsets(x.ctx, c.group, now, offsets); err != nil {
+		x.broken("the member as it is: %v", err)
+	}
+	if err := p.End(x.ctx, true); err != nil {
+		x.broken("End after refused offsets: %v", err)
+	}
+	if got := x.stable(c.group, offsets[0].TopicPartition); got.Offset != 5 {
+		x.broken("committed offset %+v", got)
+	}
+}
+
+func groupClusterClose(x *bench) {
+	c := x.crew(2, 1)
+	g, err := x.cluster.Group(kafka.GroupOptions{Group: c.group, Topics: c.topics})
+	x.must("opening a group", err)
+	h := &hand{crew: c, name: "a"}
+	done := make(chan error, 1)
+	go func() { done <- g.Run(x.ctx, h) }()
+	h.hasAll(2)
+	x.must("closing the cluster", x.cluster.Close())
+	select {
+	case <-done:
+	case <-time.After(prompt):
+		x.broken("Run did not return %v after Close", prompt)
+	}
+}
