@@ -10,6 +10,11 @@ type Order interface {
 	Contract() policies.Contract
 	// NewMachine makes the state machine of one task with so many source partitions.
 	NewMachine(host OrderHost, sources int) OrderMachine
+	// AppendEntityKey appends the key of an entity's row in the order topic to dst.
+	AppendEntityKey(dst []byte, entity string) []byte
+	// EntityOf returns the entity whose row the key of the order topic names, or
+	// false: a row of kind task, held or letter.
+	EntityOf(key []byte) (entity []byte, ok bool)
 }
 
 // OrderHost is what a machine needs of the task that drives it.
@@ -146,6 +151,10 @@ type OrderMachine interface {
 	NextDue() (int64, bool)
 	// Counts returns the disposition totals per source partition.
 	Counts() []policies.Counts
+
+	// Position returns the epoch, the last sequence number and the greatest version
+	// of an entity, for readers of its changelog.
+	Position(e *Entity) (epoch, sequence, version int64)
 
 	// Changes hands out every row of kind task, held and letter that changed since
 	// the last call, in key order; a nil value deletes. Entity rows are encoded with AppendRow.

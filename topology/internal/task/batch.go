@@ -1,0 +1,229 @@
+package task
+
+import (
+	"strconv"
+
+	"github.com/streamrun/streamrun/policies"
+	"github.com/streamrun/streamrun/statestore"
+	"github.com/streamrun/streamrun/topology"
+	"github.com/streamrun/streamrun/topology/internal/record"
+)
+
+// OrderHeader is the header of a changelog record that tells readers where the
+// value stands in the order of its entity: "epoch/sequence/version" in decimal.
+// Restore never needs it.
+const OrderHeader = "streamrun.order"
+
+// A Batch is everything that a task did since the last one, as data. Its fields are
+// in the order of committing: everything up to Journal is produced in one
+// transaction, then the offsets are sent, and only after the transaction has ended
+// are the Puts handed to the backend. An aborted transaction discards it.
+type Batch struct {
+	Task        string
+	Number      int64 // of the commit
+	Changelog   []record.Output
+	Output      []record.Output
+	DeadLetters []record.Output
+	Journal     []record.Output
+	// Puts are the rows for the backend.
+	Puts []statestore.Put
+	// Dispositions are the totals per source partition, this batch included.
+	Dispositions []policies.Counts
+	// Alarms and rebuild requests, for whoever watches.
+	Alarms []Alarm
+
+	plan      *Plan
+	partition int32
+	meta      Metadata
+	offsets   []int64
+	arena     arena
+}
+
+// An Alarm is a decision that somebody should know of.
+type Alarm struct {
+	Entity  string
+	From    int64 // first missing number
+	Rule    policies.Rule
+	Rebuild bool // a rebuild from that number is requested; else a hole stays open past its wait
+}
+
+// An Offset is what is committed for one source partition.
+type Offset struct {
+	record.TopicPartition
+	Offset   int64
+	Metadata string
+}
+
+// Records returns the number of records to be produced.
+func (b *Batch) Records() int {
+	return len(b.Changelog) + len(b.Output) + len(b.DeadLetters) + len(b.Journal)
+}
+
+// JournalAt names the partition whose first acknowledged offset is the position of
+// the batch's journal.
+func (b *Batch) JournalAt() record.TopicPartition {
+	return record.TopicPartition{Topic: b.plan.Journal, Partition: b.partition}
+}
+
+// Offsets returns the offsets of every source partition of the task. journal is the
+// offset that follows the batch's last journal record.
+func (b *Batch) Offsets(w Writer, journal int64) []Offset {
+	out := make([]Offset, len(b.offsets))
+	for i, o := range b.offsets {
+		m := b.meta
+		m.Writer, m.Journal, m.Counts = w, journal, b.Dispositions[i]
+		out[i] = Offset{record.TopicPartition{Topic: b.plan.Sources[i], Partition: b.partition}, o, m.String()}
+	}
+	return out
+}
+
+// Take returns what the task did since the last Take, or nil when it did nothing.
+// The bytes are the batch's until Recycle.
+func (t *Task) Take() *Batch {
+	if len(t.steps) == 0 {
+		return nil
+	}
+	t.commit++
+	b := &Batch{
+		Task: t.name, Number: t.commit, Output: t.outputs, DeadLetters: t.letters, Alarms: t.alarms,
+		Dispositions: t.Dispositions(), plan: t.plan, partition: t.partition,
+		meta:    Metadata{Commit: t.commit, Clock: t.clock, StreamTime: t.streamTime},
+		offsets: make([]int64, len(t.positions)),
+	}
+	for i, p := range t.positions {
+		b.offsets[i] = p
+		if t.machine != nil {
+			if low, ok := t.machine.Pending(i); ok {
+				b.offsets[i] = min(p, low)
+			}
+		}
+	}
+	if t.machine != nil {
+		topic := t.plan.Changelogs[0].Topic
+		t.machine.Changes(func(key, value []byte) {
+			t.key = append(append(t.key[:0], statestore.KindOrder), key...)
+			k := t.arena.copy(t.key)
+			v := t.arena.copy(value)
+			t.log(b, topic, k[1:], v, nil, t.clock)
+			b.Puts = append(b.Puts, statestore.Put{Key: k, Row: v})
+		})
+	}
+	for _, sl := range t.slots.dirty {
+		t.takeSlot(b, sl)
+	}
+	t.slots.dirty = t.slots.dirty[:0]
+	t.takeJournal(b)
+	b.arena = t.arena
+	t.arena = arena{pool: &t.pool}
+	t.outputs, t.letters, t.alarms, t.steps = nil, nil, nil, nil
+	return b
+}
+
+// Recycle takes back the memory of a batch that has ended.
+func (t *Task) Recycle(b *Batch) { b.arena.release() }
+
+func (t *Task) log(b *Batch, topic string, key, value []byte, headers []record.Header, timestamp int64) {
+	b.Changelog = append(b.Changelog, record.Output{
+		TopicPartition: record.TopicPartition{Topic: topic, Partition: t.partition},
+		Timestamp:      timestamp, Key: key, Value: value, Headers: headers,
+	})
+}
+
+// takeSlot adds the changes of one slot: its order row and the values that changed
+// to their changelogs, and the whole of it to the rows for the backend.
+func (t *Task) takeSlot(b *Batch, sl *slot) {
+	sl.dirty = false
+	changed := sl.rowDirty
+	parts := t.slots.parts
+	clear(parts)
+	if sl.rowDirty {
+		sl.rowDirty = false
+		had := sl.Stored != nil
+		sl.Stored = t.machine.AppendRow(sl.Stored[:0], &sl.Entity)
+		if len(sl.Stored) == 0 {
+			sl.Stored = nil
+		}
+		if had || sl.Stored != nil {
+			t.key = t.plan.order.AppendEntityKey(t.key[:0], sl.ID)
+			t.log(b, t.plan.Changelogs[0].Topic, t.arena.copy(t.key), t.arena.copy(sl.Stored), nil, t.clock)
+		}
+	}
+	parts[0] = sl.Stored
+	var id []byte
+	var headers []record.Header
+	for i := range sl.cells {
+		c := &sl.cells[i]
+		if c.ok {
+			parts[1+i] = c.value
+			if c.value == nil {
+				parts[1+i] = []byte{}
+			}
+		}
+		if !c.dirty {
+			continue
+		}
+		c.dirty, changed = false, true
+		if id == nil {
+			t.scratch = append(t.scratch[:0], sl.ID...)
+			id = t.arena.copy(t.scratch)
+			headers = t.orderHeaders(sl)
+		}
+		value := t.arena.copy(parts[1+i])
+		store := t.plan.Sub.Stores[i]
+		t.log(b, t.plan.Names.Changelog(store), id, value, headers, c.timestamp)
+		for _, topic := range t.plan.tables[i] {
+			b.Output = append(b.Output, record.Output{
+				TopicPartition: record.TopicPartition{Topic: topic, Partition: topology.Partition(id, t.options.Partitions(topic), t.partition)},
+				Timestamp:      c.timestamp, Key: id, Value: value, Headers: headers,
+			})
+		}
+	}
+	if !changed {
+		return
+	}
+	t.key = append(append(t.key[:0], statestore.KindSlot), sl.ID...)
+	t.scratch = statestore.AppendRow(t.scratch[:0], parts)
+	switch {
+	case len(t.scratch) > 0:
+		b.Puts = append(b.Puts, statestore.Put{Key: t.arena.copy(t.key), Row: t.arena.copy(t.scratch)})
+		sl.stored = true
+	case sl.stored:
+		b.Puts = append(b.Puts, statestore.Put{Key: t.arena.copy(t.key)})
+		sl.stored = false
+	}
+}
+
+// orderHeaders makes the header that tells readers where a value stands.
+func (t *Task) orderHeaders(sl *slot) []record.Header {
+	if t.machine == nil || sl.Row == nil {
+		return nil
+	}
+	epoch, sequence, version := t.machine.Position(&sl.Entity)
+	t.scratch = strconv.AppendInt(t.scratch[:0], epoch, 10)
+	t.scratch = strconv.AppendInt(append(t.scratch, '/'), sequence, 10)
+	t.scratch = strconv.AppendInt(append(t.scratch, '/'), version, 10)
+	return []record.Header{{Key: orderHeader, Value: t.arena.copy(t.scratch)}}
+}
+
+var orderHeader = []byte(OrderHeader)
+
+// takeJournal adds the journal of the batch, in as many records as its size asks for.
+func (t *Task) takeJournal(b *Batch) {
+	j := JournalRecord{Commit: t.commit, Plan: t.plan.Hash}
+	put := func() {
+		t.scratch = j.Append(t.scratch[:0])
+		b.Journal = append(b.Journal, record.Output{TopicPartition: b.JournalAt(), Timestamp: t.clock, Value: t.arena.copy(t.scratch)})
+	}
+	size := 0
+	from := 0
+	for i := range t.steps {
+		t.key = t.steps[i].append(t.key[:0])
+		if size += len(t.key); size > journalMax && i > from {
+			j.Continued, j.Steps = true, t.steps[from:i]
+			put()
+			from, size = i, len(t.key)
+		}
+	}
+	j.Continued, j.Steps, j.Counts = false, t.steps[from:], b.Dispositions
+	put()
+}

@@ -1,0 +1,63 @@
+// Package task is one task's state machine: sub-topology times partition, the unit
+// of state and of order. It is stepped with slices of records, a tick or a command
+// and answers with a Batch; the same steps give the same batches.
+//
+//	t, err := task.Open(plan, partition, backend, options, starts)
+//	res, err := t.Step(task.Step{Kind: task.StepRecords, Clock: now, Budget: 10_000, Inputs: inputs})
+//	b := t.Take()            // everything since the last Take, as data
+//	... produce b.Outputs(), then the offsets b.Offsets(writer, journal), end the transaction ...
+//	backend.Apply(b.Puts, positions)
+//	t.Recycle(b)
+//
+// A task whose transaction was aborted is thrown away with its uncommitted batches;
+// Open makes another one from the backend's committed rows.
+//
+// # Formats
+//
+// All start with a version byte; varint and uvarint are those of encoding/binary,
+// in their shortest form; decoders refuse what is unknown, cut short or too long.
+//
+// Offset metadata, beside the committed offset of every source partition of a task,
+// in base64 without padding:
+//
+//	+---+--------+-------------+-------+-------+-------------+---------+--------+
+//	| 1 | commit | producer id | epoch | clock | stream time | journal | counts |
+//	|   | varint | varint      | varint| varint| varint      | varint  |        |
+//	+---+--------+-------------+-------+-------+-------------+---------+--------+
+//	counts: uvarint n, then n varints in the order of policies.Counts; zeros at the
+//	end are left out
+//
+// Journal record, one or more for each commit, with a null key:
+//
+//	+---+--------+----------------+-----------+--------------+---------------+
+//	| 1 | commit | plan hash      | continued | steps        | counts        |
+//	|   | varint | 8 bytes        | 0 or 1    | uvarint n, n | uvarint n, n  |
+//	+---+--------+----------------+-----------+--------------+---------------+
+//	step:  kind (1 byte), clock varint, budget uvarint,
+//	       slices: uvarint n, n x {source uvarint, from varint, to varint},
+//	       of a command: entity, word (uvarint length, bytes),
+//	       facts:  uvarint n, n x {source uvarint, offset varint, attempt uvarint, node (uvarint length, bytes)}
+//	kinds: 1 records, 2 more, 3 tick, 4 open, 5 command
+//
+// Held record, the payload of a held event or a letter:
+//
+//	+---+-----------+-----------------+-----------------+------------------------------------+
+//	| 1 | timestamp | key             | value           | headers: uvarint n,                |
+//	|   | varint    | 0, or n+1 bytes | 0, or n+1 bytes | n x {uvarint n, key; 0 or n+1, value} |
+//	+---+-----------+-----------------+-----------------+------------------------------------+
+//
+// # Invariants
+//
+//	T1. Same input, same Batch: no goroutine, clock, I/O or map-order dependence.
+//	T2. A step that changes nothing is not journalled, and changes nothing.
+//	T3. What a failed event wrote and emitted is gone before the next decision.
+//	T4. The dispositions of a Batch add up: policies.Counts.Balanced.
+//	T5. A committed offset is never beyond a record that would be lost by it (R16).
+//
+// # Non-obvious
+//
+//   - A held event is decoded again and goes through the nodes before its order once
+//     more when its turn comes; that is why they are stateless.
+//   - Slots own their bytes: a Batch encodes them into its own arena, so that the
+//     next step may write on while the transaction ends.
+package task

@@ -1,0 +1,106 @@
+package task
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/streamrun/streamrun/topology"
+	"github.com/streamrun/streamrun/topology/internal/graph"
+)
+
+// A Plan is what the tasks of one sub-topology share. It is immutable and safe for
+// concurrent use.
+type Plan struct {
+	Names      topology.Names
+	Sub        *graph.Sub
+	Sources    []string // source topics: a task reads one partition of each
+	Changelogs []Changelog
+	Journal    string // topic
+	Hash       uint64 // of everything that gives the state its meaning
+
+	sources []*graph.Node  // of each source topic
+	order   topology.Order // nil without an order
+	node    *graph.Node    // the order's node
+	tables  [][]string     // per store: the topics that publish it
+}
+
+// A Changelog is a topic from which a part of the state is restored.
+type Changelog struct {
+	Topic string
+	part  int // of the slot: 0 is the order row, with the order's other rows beside it
+}
+
+// Plans returns the plans of a topology, one for each sub-topology.
+func Plans(t *topology.Topology) []*Plan {
+	plans := make([]*Plan, 0, len(t.Subs()))
+	for _, sub := range t.Subs() {
+		p := &Plan{Names: topology.Names{App: t.App()}, Sub: sub, Sources: sub.Topics, tables: make([][]string, len(sub.Stores))}
+		p.Journal = p.Names.Journal(sub.Name)
+		h := xxhash.New()
+		word := func(words ...string) {
+			for _, w := range words {
+				var n [8]byte
+				binary.BigEndian.PutUint64(n[:], uint64(len(w)))
+				_, _ = h.Write(n[:])
+				_, _ = h.WriteString(w)
+			}
+		}
+		for _, n := range sub.Nodes {
+			word(n.Name, n.Kind.String())
+			word(n.Topics...)
+			word(n.Stores...)
+			switch n.Kind {
+			case graph.Source:
+				for range n.Topics {
+					p.sources = append(p.sources, n)
+				}
+			case graph.Order:
+				p.node, p.order = n, n.Order.(topology.Order)
+				p.Changelogs = append(p.Changelogs, Changelog{p.Names.Order(n.Name), 0})
+				word(p.order.Contract().Table())
+			case graph.TableSink:
+				i := slices.Index(sub.Stores, n.Stores[0])
+				p.tables[i] = append(p.tables[i], n.Topics...)
+			case graph.Processor, graph.Sink:
+			}
+		}
+		for i, s := range sub.Stores {
+			p.Changelogs = append(p.Changelogs, Changelog{p.Names.Changelog(s), 1 + i})
+		}
+		p.Hash = h.Sum64()
+		plans = append(plans, p)
+	}
+	return plans
+}
+
+// DeadLetters returns the dead-letter topic, or "" without an order.
+func (p *Plan) DeadLetters() string {
+	if p.node == nil {
+		return ""
+	}
+	return p.node.DLQ
+}
+
+// Durable reports whether held events survive a restart; true without an order.
+func (p *Plan) Durable() bool { return p.order == nil || p.order.Contract().Buffer != "volatile" }
+
+// Outputs returns the topics of the sinks and tables.
+func (p *Plan) Outputs() []Output {
+	var out []Output
+	for _, n := range p.Sub.Nodes {
+		if n.Kind == graph.Sink || n.Kind == graph.TableSink {
+			for _, t := range n.Topics {
+				out = append(out, Output{t, n.Kind == graph.TableSink})
+			}
+		}
+	}
+	return out
+}
+
+// An Output is a topic that a sub-topology writes for others to read.
+type Output struct {
+	Topic string
+	Table bool // compacted: the last value of each key
+}

@@ -1,0 +1,117 @@
+package task
+
+import (
+	"fmt"
+
+	"github.com/streamrun/streamrun/policies"
+	"github.com/streamrun/streamrun/statestore"
+	"github.com/streamrun/streamrun/topology/internal/record"
+)
+
+// A Replay folds a task again from its inputs and its journal: the production task,
+// without what it emits. It is used by one goroutine.
+type Replay struct {
+	plan      *Plan
+	partition int32
+	options   Options
+	read      Reader
+	backend   *statestore.Memory
+	task      *Task
+	starts    []Start
+	commit    int64
+	continued bool
+}
+
+// A Reader returns the committed records of a source partition from offset from to
+// offset to, to not included.
+type Reader func(source int, from, to int64) ([]record.Record, error)
+
+// NewReplay starts a replay at the beginning of the journal.
+func NewReplay(p *Plan, partition int32, o Options, read Reader) (*Replay, error) {
+	r := &Replay{plan: p, partition: partition, options: o, read: read, backend: statestore.NewMemory(), starts: make([]Start, len(p.Sources))}
+	for i := range r.starts {
+		r.starts[i].None = true
+	}
+	return r, r.open()
+}
+
+func (r *Replay) open() (err error) {
+	r.task, err = Open(r.plan, r.partition, r.backend, r.options, r.starts)
+	return err
+}
+
+// Commit folds one journal record; j is in the order of the journal. A difference
+// between what the journal says and what comes out is an error: the replayed code
+// is not the code that wrote the journal.
+func (r *Replay) Commit(j JournalRecord) error {
+	if j.Plan != r.plan.Hash {
+		return fmt.Errorf("task %s: journal of commit %d: plan hash %016x, this topology has %016x", r.task.name, j.Commit, j.Plan, r.plan.Hash)
+	}
+	if want := r.commit + 1; j.Commit != want && !r.continued || r.continued && j.Commit != r.commit+1 {
+		return fmt.Errorf("task %s: journal: commit %d where %d is next", r.task.name, j.Commit, want)
+	}
+	for _, s := range j.Steps {
+		if s.Kind == StepOpen {
+			if err := r.open(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := r.step(s); err != nil {
+			return err
+		}
+	}
+	if r.continued = j.Continued; r.continued {
+		return nil
+	}
+	r.commit = j.Commit
+	b := r.task.Take()
+	if b == nil {
+		return fmt.Errorf("task %s: journal of commit %d: its steps change nothing", r.task.name, j.Commit)
+	}
+	for i, c := range b.Dispositions {
+		if c != j.Counts[i] {
+			return fmt.Errorf("task %s: commit %d: %s: dispositions %+v, the journal has %+v", r.task.name, j.Commit, r.plan.Sources[i], c, j.Counts[i])
+		}
+	}
+	if err := r.backend.Apply(b.Puts, nil); err != nil {
+		return err
+	}
+	for i, o := range b.Offsets(Writer{}, 0) {
+		r.starts[i] = Start{Offset: o.Offset, Metadata: o.Metadata}
+	}
+	r.task.Recycle(b)
+	return nil
+}
+
+func (r *Replay) step(s JournalStep) error {
+	step := Step{Kind: s.Kind, Clock: s.Clock, Budget: s.Budget, Facts: s.Facts}
+	step.Command.Entity, step.Command.Kind = s.Entity, s.Word
+	if s.Kind == StepRecords {
+		step.Inputs = make([]Input, len(r.plan.Sources))
+	}
+	for _, sl := range s.Slices {
+		records, err := r.read(sl.Source, sl.From, sl.To)
+		if err != nil {
+			return fmt.Errorf("task %s: reading %s-%d from %d to %d again: %w", r.task.name, r.plan.Sources[sl.Source], r.partition, sl.From, sl.To, err)
+		}
+		step.Inputs[sl.Source] = Input{Records: records, Next: sl.To}
+		r.task.positions[sl.Source] = sl.From
+	}
+	res, err := r.task.Step(step)
+	if err != nil {
+		return err
+	}
+	for _, sl := range s.Slices {
+		if n := len(step.Inputs[sl.Source].Records); res.Consumed[sl.Source] != n {
+			return fmt.Errorf("task %s: %s-%d from %d to %d: %d of %d records consumed", r.task.name, r.plan.Sources[sl.Source], r.partition, sl.From, sl.To, res.Consumed[sl.Source], n)
+		}
+	}
+	return nil
+}
+
+// Backend returns the rows so far.
+func (r *Replay) Backend() statestore.Backend { return r.backend }
+
+// Dispositions returns the totals per source partition so far.
+func (r *Replay) Dispositions() []policies.Counts { return r.task.Dispositions() }

@@ -1,0 +1,169 @@
+package task
+
+import (
+	"github.com/streamrun/streamrun/statestore"
+	"github.com/streamrun/streamrun/topology"
+)
+
+// A slot is one key in a task: the order row of the entity and the values of every
+// store under that key. It is the overlay of uncommitted writes and the read cache
+// at once; it owns its bytes.
+type slot struct {
+	topology.Entity
+	cells    []cell
+	dirty    bool // listed in slots.dirty
+	rowDirty bool // the order row changed
+	stored   bool // the backend has a row, or will have one when the batches in flight are applied
+}
+
+// A cell is the value of one store.
+type cell struct {
+	value     []byte
+	ok        bool
+	dirty     bool
+	event     uint64 // the event that wrote it last, for the savepoint
+	timestamp int64  // of that event's record
+}
+
+// slots finds the slots of a task.
+type slots struct {
+	backend statestore.Backend
+	stores  int
+	byKey   map[string]*slot
+	dirty   []*slot // in the order of their first change since the last batch
+
+	key   []byte   // scratch
+	parts [][]byte // scratch
+
+	event uint64 // number of the event in hand
+	undo  []undo
+	saved []byte // bytes of undo entries
+}
+
+// undo is the value that a cell had before the event in hand.
+type undo struct {
+	cell      *cell
+	from, to  int // in saved
+	ok        bool
+	dirty     bool
+	timestamp int64
+}
+
+func newSlots(backend statestore.Backend, stores int) *slots {
+	return &slots{backend: backend, stores: stores, byKey: make(map[string]*slot), parts: make([][]byte, 1+stores)}
+}
+
+// get returns the slot of a key, loaded or new.
+func (s *slots) get(key []byte) (*slot, error) {
+	if sl, ok := s.byKey[string(key)]; ok {
+		return sl, nil
+	}
+	return s.load(string(key))
+}
+
+func (s *slots) load(id string) (*slot, error) {
+	sl := &slot{Entity: topology.Entity{ID: id}, cells: make([]cell, s.stores)}
+	sl.Task = sl
+	s.key = append(append(s.key[:0], statestore.KindSlot), id...)
+	row, err := s.backend.Get(s.key)
+	if err != nil {
+		return nil, err
+	}
+	if err := statestore.DecodeRow(row, s.parts); err != nil {
+		return nil, err
+	}
+	if row != nil {
+		sl.stored = true
+		if s.parts[0] != nil {
+			sl.Stored = append([]byte(nil), s.parts[0]...)
+		}
+		for i := range sl.cells {
+			if p := s.parts[1+i]; p != nil {
+				sl.cells[i] = cell{value: append([]byte(nil), p...), ok: true}
+			}
+		}
+	}
+	s.byKey[id] = sl
+	return sl, nil
+}
+
+func (s *slots) mark(sl *slot) {
+	if !sl.dirty {
+		sl.dirty = true
+		s.dirty = append(s.dirty, sl)
+	}
+}
+
+// set writes a cell; the value before it comes back if the event in hand fails.
+func (s *slots) set(sl *slot, store int, value []byte, ok bool, timestamp int64) {
+	c := &sl.cells[store]
+	if c.event != s.event {
+		from := len(s.saved)
+		s.saved = append(s.saved, c.value...)
+		s.undo = append(s.undo, undo{c, from, len(s.saved), c.ok, c.dirty, c.timestamp})
+		c.event = s.event
+	}
+	c.value = append(c.value[:0], value...)
+	c.ok, c.dirty, c.timestamp = ok, true, timestamp
+	s.mark(sl)
+}
+
+// begin starts the savepoint of an event.
+func (s *slots) begin() {
+	s.event++
+	s.undo, s.saved = s.undo[:0], s.saved[:0]
+}
+
+// rollback takes back what the event in hand wrote.
+func (s *slots) rollback() {
+	for i := len(s.undo) - 1; i >= 0; i-- {
+		u := s.undo[i]
+		u.cell.value = append(u.cell.value[:0], s.saved[u.from:u.to]...)
+		u.cell.ok, u.cell.dirty, u.cell.timestamp, u.cell.event = u.ok, u.dirty, u.timestamp, 0
+	}
+	s.undo = s.undo[:0]
+}
+
+// store is one node's view of one store: graph.Store and statestore.Raw.
+type store struct {
+	task  *Task
+	index int
+}
+
+// slot finds the slot of the key; the entity in hand is the usual one.
+func (s *store) slot(key []byte) (*slot, error) {
+	if sl := s.task.hand; sl != nil && sl.ID == string(key) {
+		return sl, nil
+	}
+	return s.task.slots.get(key)
+}
+
+// Get implements statestore.Raw.
+func (s *store) Get(key []byte) ([]byte, bool, error) {
+	sl, err := s.slot(key)
+	if err != nil {
+		return nil, false, err
+	}
+	c := &sl.cells[s.index]
+	return c.value, c.ok, nil
+}
+
+// Put implements statestore.Raw.
+func (s *store) Put(key, value []byte) error {
+	sl, err := s.slot(key)
+	if err != nil {
+		return err
+	}
+	s.task.slots.set(sl, s.index, value, true, s.task.raw.Timestamp)
+	return nil
+}
+
+// Delete implements statestore.Raw.
+func (s *store) Delete(key []byte) error {
+	sl, err := s.slot(key)
+	if err != nil || !sl.cells[s.index].ok {
+		return err
+	}
+	s.task.slots.set(sl, s.index, nil, false, s.task.raw.Timestamp)
+	return nil
+}

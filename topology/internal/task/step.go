@@ -1,0 +1,355 @@
+package task
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/streamrun/streamrun/policies"
+	"github.com/streamrun/streamrun/topology"
+	"github.com/streamrun/streamrun/topology/internal/record"
+)
+
+// A Step is one input of a task.
+type Step struct {
+	Kind   StepKind
+	Clock  int64 // the task clock, milliseconds since the Unix epoch; never goes back
+	Budget int   // decisions, about; a record is one at least
+	// Inputs has, for each source partition, what follows its position; of StepRecords.
+	Inputs  []Input
+	Command topology.OrderCommand // of StepCommand
+	Facts   []Fact                // of a replay
+}
+
+// An Input is what was read of one source partition.
+type Input struct {
+	Records []record.Record
+	Next    int64 // position after the records and what follows them unseen (control records)
+}
+
+// A Result says what a step did.
+type Result struct {
+	Changed  bool  // there is something to commit
+	More     bool  // the budget ended it: StepMore goes on
+	Consumed []int // records per source; the others are to be offered again
+	// Paused has the sources whose next record does not fit yet. It is offered again
+	// with every step; nothing is lost by waiting until another one changes something.
+	Paused []bool
+}
+
+// Step consumes an input. The result's slices are valid until the next Step. An
+// error ends the task: the record is named, nothing of it was applied.
+func (t *Task) Step(s Step) (res Result, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			se, ok := r.(stateError)
+			if !ok {
+				panic(r)
+			}
+			err = fmt.Errorf("task %s: reading the state: %w", t.name, se.err)
+		}
+	}()
+	t.clock = max(t.clock, s.Clock)
+	t.budget, t.changed, t.more = s.Budget, false, false
+	t.facts = nil
+	for _, f := range s.Facts {
+		if t.facts == nil {
+			t.facts = make(map[fact]string)
+		}
+		t.facts[fact{f.Source, f.Offset, f.Attempt}] = f.Node
+	}
+	clear(t.paused)
+	opened := t.reopened
+	if opened {
+		t.steps = append(t.steps, JournalStep{Kind: StepOpen})
+	}
+	t.steps = append(t.steps, JournalStep{Kind: s.Kind, Clock: t.clock, Budget: s.Budget})
+	if t.machine != nil {
+		t.machine.Tick(t.clock)
+		t.event = nil
+		t.decide()
+	}
+	res.Consumed = make([]int, len(t.positions))
+	switch s.Kind {
+	case StepRecords:
+		err = t.records(s.Inputs, res.Consumed)
+	case StepCommand:
+		err = t.command(s.Command)
+	case StepMore, StepTick:
+	default:
+		err = fmt.Errorf("task %s: unknown kind of step %d", t.name, s.Kind)
+	}
+	res.Changed, res.More, res.Paused = t.changed, t.more, t.paused
+	switch {
+	case t.changed:
+		t.reopened = false
+	case opened:
+		t.steps = t.steps[:len(t.steps)-2]
+	default:
+		t.steps = t.steps[:len(t.steps)-1]
+	}
+	return res, err
+}
+
+func (t *Task) command(c topology.OrderCommand) error {
+	if t.machine == nil {
+		return fmt.Errorf("task %s: command %q: the sub-topology has no order", t.name, c.Kind)
+	}
+	if err := t.machine.Command(c, t.clock); err != nil {
+		return fmt.Errorf("task %s: %w", t.name, err)
+	}
+	st := &t.steps[len(t.steps)-1]
+	st.Entity, st.Word = c.Entity, c.Kind
+	t.decide()
+	return nil
+}
+
+// records consumes records: the one with the smallest timestamp first, then the
+// source, then the offset.
+func (t *Task) records(inputs []Input, consumed []int) error {
+	for t.budget > 0 {
+		source := t.first(inputs, consumed)
+		if source < 0 {
+			break
+		}
+		rec := &inputs[source].Records[consumed[source]]
+		if err := t.consume(source, rec); err != nil {
+			return err
+		}
+		if t.paused[source] { // not consumed: a replay, which is not offered it, must spend as much
+			t.budget++
+			continue
+		}
+		consumed[source]++
+		t.streamTime = max(t.streamTime, rec.Timestamp)
+		t.changed = true
+	}
+	for i, in := range inputs {
+		to := t.positions[i]
+		switch n := consumed[i]; {
+		case n == len(in.Records) && in.Next > to:
+			to = in.Next
+		case n > 0:
+			to = in.Records[n-1].Offset + 1
+		}
+		if consumed[i] > 0 {
+			st := &t.steps[len(t.steps)-1]
+			st.Slices = append(st.Slices, Slice{i, t.positions[i], to})
+		}
+		t.positions[i] = to
+		if consumed[i] < len(in.Records) && !t.paused[i] {
+			t.more = true
+		}
+	}
+	return nil
+}
+
+// first returns the source whose record is next, or -1.
+func (t *Task) first(inputs []Input, consumed []int) int {
+	best := -1
+	for i := range inputs {
+		if consumed[i] == len(inputs[i].Records) || t.paused[i] {
+			continue
+		}
+		if best < 0 || inputs[i].Records[consumed[i]].Timestamp < inputs[best].Records[consumed[best]].Timestamp {
+			best = i
+		}
+	}
+	return best
+}
+
+// consume gives one record to its source's handler and sees to what that decides.
+func (t *Task) consume(source int, rec *record.Record) error {
+	t.budget--
+	t.raw, t.source, t.hand = rec, source, nil
+	t.event, t.decided, t.passing, t.applying = nil, false, false, false
+	t.failed, t.where = nil, nil
+	saved := t.savepoint()
+	t.run(source)
+	if t.event != nil { // an order has seen to it
+		return nil
+	}
+	c := &t.counts[source]
+	if t.failed == nil {
+		c.Delivered++
+		c.Applied++
+		return nil
+	}
+	t.rollback(saved)
+	if t.plan.order != nil && t.ordered(source) {
+		t.event = &topology.OrderEvent{Source: source, Offset: rec.Offset, Timestamp: rec.Timestamp}
+		t.machine.Refuse(t.event, policies.ReasonUndecodable)
+		t.decide()
+		return nil
+	}
+	return &StopError{Task: t.name, At: t.at(), Node: t.nodeName(), Err: t.failed}
+}
+
+// ordered reports whether the records of a source go to the order.
+func (t *Task) ordered(source int) bool {
+	p := t.plan.node.Parents[0]
+	for len(p.Parents) > 0 {
+		p = p.Parents[0]
+	}
+	return p == t.plan.sources[source]
+}
+
+// run calls a source's handler on the record in hand; a panic in user code becomes
+// the failure of the event.
+func (t *Task) run(source int) {
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		if _, ok := r.(stateError); ok || (t.event != nil && !t.applying) {
+			panic(r) // not the user's
+		}
+		t.failed = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		if t.applying && t.event != nil && !t.passing {
+			t.Applied()
+		}
+	}()
+	t.handlers[source]()
+}
+
+// decide does what the machine says until it has nothing more to say or the budget
+// is spent. It answers true when the record in hand is to be applied.
+func (t *Task) decide() bool {
+	for {
+		d, ok := t.machine.Next()
+		if !ok {
+			return false
+		}
+		inHand := t.event != nil && d.Event == t.event
+		if d.Kind != topology.DecidePause {
+			t.budget--
+			t.changed = true
+		}
+		switch d.Kind {
+		case topology.DecideApply:
+			if node, ok := t.facts[fact{d.Event.Source, d.Event.Offset, d.Attempt}]; ok {
+				t.note(Fact{d.Event.Source, d.Event.Offset, d.Attempt, node})
+				t.machine.Outcome(topology.OutcomeRetryable)
+				break
+			}
+			t.begin(d)
+			if inHand {
+				t.decided = true
+				return true
+			}
+			t.applyKept(d)
+		case topology.DecideCompensate:
+			t.begin(d)
+			t.failed = errors.New("there is no compensation function")
+			t.finish()
+		case topology.DecideDeadLetter:
+			t.letter(d)
+		case topology.DecidePause:
+			t.paused[d.Event.Source] = true
+		case topology.DecideAlarm, topology.DecideRequestRebuild:
+			t.alarm(d)
+		case topology.DecideHold, topology.DecideDrop, topology.DecideRetry, topology.DecideArm, topology.DecideFence,
+			topology.DecideResolve, topology.DecideAbsorb, topology.DecidePark, topology.DecideUnpark, topology.DecideSkip:
+		}
+		t.decided = t.decided || inHand
+		if t.budget <= 0 && (t.event == nil || t.decided) {
+			t.more = true
+			return false
+		}
+	}
+}
+
+// begin starts an apply with a savepoint.
+func (t *Task) begin(d topology.Decision) {
+	t.applying, t.decision, t.failed, t.where = true, d, nil, nil
+	if d.Entity != nil {
+		t.hand = d.Entity.Task.(*slot)
+	}
+	t.point = t.savepoint()
+}
+
+// Applied implements graph.Env: the record in hand went through.
+func (t *Task) Applied() {
+	t.finish()
+	t.decide()
+}
+
+// applyKept applies an event that waited: its record is decoded and goes through
+// the nodes from its source on.
+func (t *Task) applyKept(d topology.Decision) {
+	raw, source := t.raw, t.source
+	rec, err := decodePayload(d.Event.Payload)
+	if err != nil {
+		panic(stateError{err})
+	}
+	rec.Offset = d.Event.Offset
+	t.raw, t.source, t.passing = &rec, d.Event.Source, true
+	t.run(t.source)
+	t.passing = false
+	t.finish()
+	t.raw, t.source = raw, source
+}
+
+// finish tells the machine how the apply ended, and takes back what a failed one did.
+func (t *Task) finish() {
+	outcome := topology.OutcomeDone
+	if t.failed != nil {
+		t.rollback(t.point)
+		outcome = topology.OutcomePoison
+		if topology.IsRetryable(t.failed) {
+			outcome = topology.OutcomeRetryable
+			t.note(Fact{t.decision.Event.Source, t.decision.Event.Offset, t.decision.Attempt, t.nodeName()})
+		}
+	}
+	t.applying = false
+	t.machine.Outcome(outcome)
+}
+
+// note adds a fact to the step in hand.
+func (t *Task) note(f Fact) {
+	st := &t.steps[len(t.steps)-1]
+	st.Facts = append(st.Facts, f)
+}
+
+// A savepoint is how far the batch was when an event began.
+type savepoint struct{ outputs int }
+
+func (t *Task) savepoint() savepoint {
+	t.slots.begin()
+	return savepoint{len(t.outputs)}
+}
+
+func (t *Task) rollback(s savepoint) {
+	t.slots.rollback()
+	t.outputs = t.outputs[:s.outputs]
+}
+
+// at names the record in hand.
+func (t *Task) at() string {
+	return fmt.Sprintf("%s-%d@%d", t.plan.Sources[t.source], t.partition, t.raw.Offset)
+}
+
+func (t *Task) nodeName() string {
+	if t.where == nil {
+		return t.plan.sources[t.source].Name
+	}
+	return t.where.Name
+}
+
+// A StopError says that a record failed where no contract and no policy says what
+// to do: the task stops in front of it.
+type StopError struct {
+	Task string
+	At   string // topic-partition@offset
+	Node string
+	Err  error
+}
+
+// Error implements error.
+func (e *StopError) Error() string {
+	return fmt.Sprintf("task %s: %s: node %q: %v; fix the handler or the record and start again, or put the events in order behind a contract that dead-letters them", e.Task, e.At, e.Node, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *StopError) Unwrap() error { return e.Err }
