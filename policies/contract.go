@@ -16,14 +16,14 @@ type Contract struct {
 	EventsFor string
 	Because   string
 
-	Shape   Shape   // what an event carries; default Delta
-	OrderBy OrderBy // default BySequence
+	Shape   Shape   // what an event carries; default Delta, Snapshot if OrderBy is ByVersion
+	OrderBy OrderBy // default BySequence, ByVersion if Shape is Snapshot
 	Start   Start   // first sequence number of an entity; default StartAt(1)
 	Reset   Reset   // what a greater producer epoch does; default ResetForbid
 
 	Gap        Gap        // what an event beyond the next number does; default GapBuffer
-	OnTimeout  OnTimeout  // what the hole timer does; default OnTimeoutPark
-	OnOverflow OnOverflow // what an event does that would exceed MaxHeld; default OnOverflowPause
+	OnTimeout  OnTimeout  // what the hole timer does; default OnTimeoutPark, OnTimeoutSkip if Shape is Snapshot
+	OnOverflow OnOverflow // what an event does that would exceed MaxHeld; default OnOverflowPause, OnOverflowSkip if OrderBy is ByEventTime
 
 	MaxWait  time.Duration // hole timer and causal wait; default 30 s
 	MaxHeld  int           // held events per entity; default 1000
@@ -54,10 +54,10 @@ type Contract struct {
 // A Class is the part of a Contract that may differ by an event's class.
 type Class struct {
 	Early     Early     // EarlyWait (default) follows the contract's Gap
-	Late      Late      // an event in a hole that was given up; default LateReject
+	Late      Late      // an event in a hole that was given up; default LateReject, LateDrop if Shape is Snapshot
 	Duplicate Duplicate // an id that is already decided; default DuplicateDrop
 	Conflict  Conflict  // a number that another id has; default ConflictReject
-	Poison    Poison    // an event that fails for good; default PoisonPark
+	Poison    Poison    // an event that fails for good; default PoisonPark, PoisonSkip if Shape is Snapshot
 	Effects   Effects   // which applied events request effects; default EffectsInOrder
 }
 
@@ -149,7 +149,7 @@ type OnOverflow string
 // Overflow policies.
 const (
 	OnOverflowPause OnOverflow = "pause" // it is not consumed; its partition stops
-	OnOverflowSkip  OnOverflow = "skip"  // the missing numbers become holes
+	OnOverflowSkip  OnOverflow = "skip"  // the missing numbers become holes; under event time the earliest held event is released
 	OnOverflowPark  OnOverflow = "park"  // the entity is parked
 )
 

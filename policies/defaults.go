@@ -17,14 +17,32 @@ const (
 )
 
 // WithDefaults returns the contract with every zero field replaced by the default
-// of its shape. The result is a fixed point: applying it again changes nothing.
+// of its shape and order. The result is a fixed point: applying it again changes
+// nothing. The receiver's Classes map is not written to.
+//
+// Deltas and commands have one set of defaults: each of them matters, so nothing
+// is given up silently. A snapshot replaces what came before it, so by default the
+// newest wins, and one that is missing, late or poisonous stops nothing. Under
+// event time an overflow releases the earliest held event: pausing the partition
+// would stop the watermark that everything held waits for.
 func (c Contract) WithDefaults() Contract {
-	def(&c.Shape, Delta)
-	order := BySequence
-	if c.Shape == Snapshot {
-		order = ByVersion // the newest snapshot wins; the ones between carry nothing
+	if c.OrderBy == ByVersion {
+		def(&c.Shape, Snapshot) // latest wins makes sense of nothing else
 	}
-	def(&c.OrderBy, order)
+	def(&c.Shape, Delta)
+	base := Class{
+		Early: EarlyWait, Late: LateReject, Duplicate: DuplicateDrop,
+		Conflict: ConflictReject, Poison: PoisonPark, Effects: EffectsInOrder,
+	}
+	if c.Shape == Snapshot {
+		def(&c.OrderBy, ByVersion)
+		def(&c.OnTimeout, OnTimeoutSkip)
+		base.Late, base.Poison = LateDrop, PoisonSkip
+	}
+	def(&c.OrderBy, BySequence)
+	if c.OrderBy == ByEventTime {
+		def(&c.OnOverflow, OnOverflowSkip)
+	}
 	if !c.Start.set {
 		c.Start = StartAt(1)
 	}
@@ -44,10 +62,7 @@ func (c Contract) WithDefaults() Contract {
 	def(&c.Retry.Delay, DefaultDelay)
 	def(&c.Buffer, BufferDurable)
 	def(&c.OnVersionBackward, VersionCount)
-	c.Class = c.Class.inherit(Class{
-		Early: EarlyWait, Late: LateReject, Duplicate: DuplicateDrop,
-		Conflict: ConflictReject, Poison: PoisonPark, Effects: EffectsInOrder,
-	})
+	c.Class = c.Class.inherit(base)
 	if c.Classes != nil {
 		classes := make(map[string]Class, len(c.Classes))
 		for name, cl := range c.Classes {
