@@ -1,11 +1,21 @@
 package task
 
 import (
-	"strconv"
+	"fmt"
 
+	"github.com/streamrun/streamrun/policies"
 	"github.com/streamrun/streamrun/topology"
 	"github.com/streamrun/streamrun/topology/internal/record"
 )
+
+// A failure is the last one of a handler, for the letter that may follow it.
+type failure struct {
+	source  int
+	offset  int64
+	attempt int
+	node    string
+	err     error
+}
 
 // letter dead-letters the event of a decision: the original bytes, and headers that
 // say where it came from and why it is here.
@@ -17,16 +27,21 @@ func (t *Task) letter(d topology.Decision) {
 			panic(stateError{err})
 		}
 	}
-	topic := t.plan.node.DLQ
-	headers := make([]record.Header, 0, len(rec.Headers)+12)
-	headers = append(headers, rec.Headers...)
-	headers = append(headers,
-		record.Header{Key: []byte("__streams.errors.topic"), Value: []byte(t.plan.Sources[d.Event.Source])},
-		record.Header{Key: []byte("__streams.errors.offset"), Value: strconv.AppendInt(nil, d.Event.Offset, 10)},
-	)
+	l := policies.Letter{
+		Topic: t.plan.Sources[d.Event.Source], Partition: t.partition, Offset: d.Event.Offset,
+		ID: d.Event.ID, Reason: d.Reason, Rule: d.Rule, Entity: d.Event.Entity, Epoch: d.Event.Epoch,
+		HasSequence: d.Event.HasSequence, Sequence: d.Event.Sequence,
+		Step: t.plan.node.Name, Attempts: d.Attempt, FirstAt: t.clock,
+	}
+	if f := t.failure; f.err != nil && f.source == d.Event.Source && f.offset == d.Event.Offset {
+		l.Exception, l.Message = fmt.Sprintf("%T", f.err), f.err.Error()
+		l.Step, l.Attempts = f.node, f.attempt
+	}
+	headers := make([]record.Header, len(rec.Headers), len(rec.Headers)+14)
+	copy(headers, rec.Headers)
 	t.letters = append(t.letters, record.Output{
-		TopicPartition: record.TopicPartition{Topic: topic, Partition: t.partition},
-		Timestamp:      rec.Timestamp, Key: rec.Key, Value: rec.Value, Headers: headers,
+		TopicPartition: record.TopicPartition{Topic: t.plan.node.DLQ, Partition: t.partition},
+		Timestamp:      rec.Timestamp, Key: rec.Key, Value: rec.Value, Headers: policies.AppendLetter(headers, &l),
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/streamrun/streamrun/policies"
 )
@@ -51,6 +52,9 @@ func (m Metadata) String() string {
 // ParseMetadata reads what String wrote.
 func ParseMetadata(s string) (Metadata, error) {
 	b, err := base64.RawStdEncoding.Strict().DecodeString(s)
+	if err == nil && strings.ContainsAny(s, "\r\n") { // which the decoder passes over
+		err = errors.New("a line break")
+	}
 	if err != nil {
 		return Metadata{}, fmt.Errorf("task: offset metadata: %w", err)
 	}

@@ -3,7 +3,6 @@ package task
 import (
 	"errors"
 	"fmt"
-	"runtime/debug"
 
 	"github.com/streamrun/streamrun/policies"
 	"github.com/streamrun/streamrun/topology"
@@ -177,6 +176,7 @@ func (t *Task) consume(source int, rec *record.Record) error {
 	}
 	t.rollback(saved)
 	if t.plan.order != nil && t.ordered(source) {
+		t.failure = failure{source, rec.Offset, 1, t.nodeName(), t.failed}
 		t.event = &topology.OrderEvent{Source: source, Offset: rec.Offset, Timestamp: rec.Timestamp}
 		t.machine.Refuse(t.event, policies.ReasonUndecodable)
 		t.decide()
@@ -205,7 +205,7 @@ func (t *Task) run(source int) {
 		if _, ok := r.(stateError); ok || (t.event != nil && !t.applying) {
 			panic(r) // not the user's
 		}
-		t.failed = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		t.failed = fmt.Errorf("panic: %v", r)
 		if t.applying && t.event != nil && !t.passing {
 			t.Applied()
 		}
@@ -296,10 +296,12 @@ func (t *Task) finish() {
 	outcome := topology.OutcomeDone
 	if t.failed != nil {
 		t.rollback(t.point)
+		ev := t.decision.Event
+		t.failure = failure{ev.Source, ev.Offset, t.decision.Attempt, t.nodeName(), t.failed}
 		outcome = topology.OutcomePoison
 		if topology.IsRetryable(t.failed) {
 			outcome = topology.OutcomeRetryable
-			t.note(Fact{t.decision.Event.Source, t.decision.Event.Offset, t.decision.Attempt, t.nodeName()})
+			t.note(Fact{ev.Source, ev.Offset, t.decision.Attempt, t.nodeName()})
 		}
 	}
 	t.applying = false

@@ -43,6 +43,7 @@ type Task struct {
 	failed   error
 	where    *graph.Node // that failed
 	point    savepoint   // where it began
+	failure  failure     // the last one
 
 	// the step in hand
 	budget  int
