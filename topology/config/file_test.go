@@ -1,0 +1,249 @@
+package config_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/streamrun/streamrun/policies"
+	"github.com/streamrun/streamrun/topology/config"
+)
+
+// The file of the package comment, with every key.
+const whole = "testdata/whole.yaml"
+
+const small = `version: 1
+name: a
+contract: {events_for: x, because: y}
+inputs: {in: {topic: t-in, key: event.k, sequence: event.s}}
+steps:
+  - {name: o, from: in, in_order: true}
+  - {name: st, from: o, state: {update: 'UPDATE'}}
+outputs: {out: {from: st, kind: table, topic: t-out}}
+dlq: {topic: t-dlq}
+`
+
+func parse(t testing.TB, text string, getenv func(string) (string, bool)) *config.File {
+	t.Helper()
+	f, err := config.Parse("f.yaml", []byte(text), getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+var public = cmp.Options{
+	cmpopts.IgnoreUnexported(config.File{}, config.Input{}, config.State{}),
+	cmp.Comparer(func(a, b policies.Start) bool { return a == b }),
+}
+
+func TestWholeFileSaysEveryKey(t *testing.T) {
+	t.Parallel()
+	f, err := config.Load(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &config.File{
+		Path: whole,
+		Name: "order-totals",
+		Contract: policies.Contract{
+			EventsFor: "order_id", Because: "a payment applied after a cancellation would charge a closed order",
+			Shape: policies.Command, OrderBy: policies.BySequence, Start: policies.StartAt(5), Reset: policies.ResetEpoch,
+			Gap: policies.GapRetry, OnTimeout: policies.OnTimeoutSkip, OnOverflow: policies.OnOverflowPark,
+			MaxWait: 90 * time.Second, MaxHeld: 11, IDMemory: 12, MaxHoles: 13, MaxDLQ: 14, MaxJump: 15,
+			Retry: policies.Retry{Max: 4, Delay: 200 * time.Millisecond}, Buffer: policies.BufferDurable,
+			OnVersionBackward: policies.VersionReject, MaxFuture: time.Minute, Causal: true, MaxDepth: 7,
+			Class: policies.Class{
+				Early: policies.EarlyWait, Late: policies.LateDrop, Duplicate: policies.DuplicateReject,
+				Conflict: policies.ConflictPark, Poison: policies.PoisonSkip, Effects: policies.EffectsNever,
+			},
+			Classes: map[string]policies.Class{"viewed": {
+				Early: policies.EarlyApply, Late: policies.LateReject, Duplicate: policies.DuplicateDrop,
+				Conflict: policies.ConflictReject, Poison: policies.PoisonPark, Effects: policies.EffectsInOrder,
+			}},
+		},
+		Kafka: config.Kafka{
+			Brokers: []string{"a:9092", "b:9092", "c:9092"}, Guarantee: config.AtLeastOnce,
+			CommitInterval: 50 * time.Millisecond, TransactionTimeout: 20 * time.Second,
+		},
+		Input:   config.Input{Name: "orders", Topic: "orders", Partitions: 8},
+		InOrder: config.InOrder{Name: "in_order"},
+		State:   config.State{Name: "totals", Store: "order_totals", Initial: map[string]any{"total": 0, "lines": []any{}}},
+		Output:  config.Output{Name: "order_totals", Topic: "order-totals", Partitions: 12},
+		DLQ:     config.DLQ{Topic: "order-totals.dlq"},
+	}
+	if diff := cmp.Diff(want, f, public); diff != "" {
+		t.Fatal(diff)
+	}
+	if !f.Input.HasEnd() {
+		t.Fatal("no end")
+	}
+}
+
+func TestSmallFileHasDefaults(t *testing.T) {
+	t.Parallel()
+	f := parse(t, strings.Replace(small, "UPDATE", "event", 1), noEnv)
+	want := &config.File{
+		Path:     "f.yaml",
+		Name:     "a",
+		Contract: policies.Contract{EventsFor: "x", Because: "y"}.WithDefaults(),
+		Kafka: config.Kafka{
+			Brokers: []string{"localhost:9092"}, Guarantee: config.ExactlyOnce,
+			CommitInterval: 100 * time.Millisecond, TransactionTimeout: 10 * time.Second,
+		},
+		Input:   config.Input{Name: "in", Topic: "t-in"},
+		InOrder: config.InOrder{Name: "o"},
+		State:   config.State{Name: "st", Store: "st", Initial: map[string]any{}},
+		Output:  config.Output{Name: "out", Topic: "t-out"},
+		DLQ:     config.DLQ{Topic: "t-dlq"},
+	}
+	if diff := cmp.Diff(want, f, public); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
+// The package comment shows every key with its default: as a file, it gives the
+// defaults where it says so, and it is right.
+func TestPackageCommentIsAFile(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, ok := strings.Cut(string(doc), "//\tversion: 1")
+	if !ok {
+		t.Fatal("no example")
+	}
+	var b strings.Builder
+	for _, line := range strings.Split("//\tversion: 1"+text, "\n") {
+		line, ok := strings.CutPrefix(line, "//")
+		if !ok || (line != "" && line[0] != '\t') {
+			break
+		}
+		b.WriteString(strings.TrimPrefix(line, "\t") + "\n")
+	}
+	f := parse(t, b.String(), noEnv)
+	want := policies.Contract{
+		EventsFor: "order_id", Because: "a payment applied after a cancellation would charge a closed order",
+		Classes: map[string]policies.Class{"viewed": {Early: policies.EarlyApply, Late: policies.LateDrop}},
+	}.WithDefaults()
+	if diff := cmp.Diff(want, f.Contract, public); diff != "" {
+		t.Fatalf("defaults of the contract: %s", diff)
+	}
+	if f.Kafka.Brokers[0] != config.DefaultBroker || f.Kafka.CommitInterval != config.DefaultCommitInterval ||
+		f.Kafka.TransactionTimeout != config.DefaultTransactionTimeout || f.Kafka.Guarantee != config.ExactlyOnce {
+		t.Fatalf("defaults of kafka: %+v", f.Kafka)
+	}
+}
+
+func TestVariablesAreValuesNotStructure(t *testing.T) {
+	t.Parallel()
+	text := strings.NewReplacer(
+		"because: y", `because: "${WHY:it is so}; costs $${5}"`,
+		"x, because", "${X}, because",
+		"topic: t-dlq", "topic: \"${DLQ}\", topic: \"${DLQ}\"",
+	).Replace(strings.Replace(small, "UPDATE", "event", 1))
+	// Unquoted ${X} inside {} is not YAML.
+	if _, err := config.Parse("f.yaml", []byte(text), noEnv); err == nil || !strings.Contains(err.Error(), `must be quoted: "${NAME}"`) {
+		t.Fatal(err)
+	}
+	text = strings.NewReplacer("${X}, because", `"${X}", because`, `topic: "${DLQ}", topic`, "topic").Replace(text)
+	f := parse(t, text, envOf("X", "a: {b: ${Y}}, #", "DLQ", "dead", "WHY", ""))
+	if got, want := f.Contract.EventsFor, "a: {b: ${Y}}, #"; got != want {
+		// A value of a variable is neither read as YAML nor substituted again.
+		t.Fatalf("%q", got)
+	}
+}
+
+func TestVariablesInNumbersAndDefaults(t *testing.T) {
+	t.Parallel()
+	text := strings.NewReplacer(
+		"contract: {", "contract: {max_held: \"${HELD}\", start: \"${START:7}\", causal: \"${CAUSAL:false}\", max_wait: \"${WAIT:}5s\", ",
+		"topic: t-dlq", "topic: \"${A:}${B:x.}dlq\"",
+		"UPDATE", `"$${A}" + event.x`,
+	).Replace(small)
+	f := parse(t, text, envOf("HELD", "12", "WAIT", "1"))
+	if f.Contract.MaxHeld != 12 || f.Contract.Start.At() != 7 || f.Contract.MaxWait != 15*time.Second || f.DLQ.Topic != "x.dlq" {
+		t.Fatalf("%+v %+v", f.Contract, f.DLQ)
+	}
+	got, err := f.Update(&policies.Metadata{}, map[string]any{"x": "!"}, nil)
+	if err != nil || got != "${A}!" {
+		t.Fatal(got, err)
+	}
+}
+
+func TestTextPointsAtThePlace(t *testing.T) {
+	t.Parallel()
+	_, err := config.Parse("f.yaml", []byte(strings.Replace(small, "UPDATE", "évent.x + 1", 1)), noEnv)
+	var all *config.Error
+	if !errors.As(err, &all) {
+		t.Fatal(err)
+	}
+	want := `f.yaml:7:42: steps.st.state.update: unknown name évent (did you mean "event"?) [SR1009]
+    7 |   - {name: st, from: o, state: {update: 'évent.x + 1'}}
+                                                 ^
+`
+	if got := all.Text(); got != want {
+		t.Fatalf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestLoadOfAMissingFile(t *testing.T) {
+	t.Parallel()
+	_, err := config.Load("testdata/none.yaml")
+	var all *config.Error
+	if err == nil || errors.As(err, &all) || !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+}
+
+func TestExampleIsRight(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"../../examples/permits/streamrun.yaml"} {
+		if _, err := config.Load(path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, path := range []string{whole, "../../examples/permits/streamrun.yaml", "testdata/bad"} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Add([]byte(small))
+	f.Add([]byte(strings.Repeat("[", 1000)))
+	f.Add([]byte("? a\n: |2-\n\n   b\r\nc: >+\n"))
+	f.Fuzz(func(t *testing.T, src []byte) {
+		if len(src) > 4096 {
+			return // the parser's time, not ours
+		}
+		file, err := config.Parse("f.yaml", src, envOf("HOME", "}: {", "KAFKA_BROKERS", "\n"))
+		var all *config.Error
+		switch {
+		case err == nil:
+			if file.Name == "" || file.Input.Topic == "" || file.DLQ.Topic == "" {
+				t.Fatalf("%+v", file)
+			}
+			_, _ = file.Metadata(&config.Record{Value: map[string]any{}})
+			_, _ = file.Update(&policies.Metadata{}, map[string]any{}, nil)
+		case !errors.As(err, &all) || len(all.Problems) == 0:
+			t.Fatal(err)
+		default:
+			for _, p := range all.Problems {
+				if p.Line < 1 || p.Col < 1 || p.Text == "" || p.Code == "" {
+					t.Fatalf("%+v", p)
+				}
+			}
+			_ = all.Text()
+		}
+	})
+}
