@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 	}
 	for _, k := range cases {
 		t.Run(k.name, func(t *testing.T) {
+			t.Parallel() // most cases wait
 			h := open(t)
 			if reason, lacks := h.lacks(t, k.needs); lacks {
 				t.Logf("left out: %s: %s", k.rule, reason)

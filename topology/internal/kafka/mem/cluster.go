@@ -1,0 +1,97 @@
+package mem
+
+import (
+	"context"
+	"errors"
+
+	"github.com/streamrun/streamrun/topology/internal/kafka"
+)
+
+// A Cluster is one process's connection to a Broker; it implements
+// kafka.Cluster. Closing it is to the broker what the death of the process is:
+// its transactions stay open and its members in their groups until they time out.
+type Cluster struct {
+	broker *Broker
+	gone   bool // guarded by broker.mu
+}
+
+var _ kafka.Cluster = (*Cluster)(nil)
+
+// Connect returns a new connection.
+func (b *Broker) Connect() *Cluster { return &Cluster{broker: b} }
+
+// ID implements kafka.Cluster.
+func (c *Cluster) ID(ctx context.Context) (string, error) {
+	h := c.open()
+	err := c.broker.await(ctx, h, c.broker.opts.Clock.Now(), never)
+	return c.broker.opts.ClusterID, err
+}
+
+// Close implements kafka.Cluster.
+func (c *Cluster) Close() error {
+	b := c.broker
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.gone = true
+	b.silence(func(h *handle) bool { return h.cluster == c })
+	return nil
+}
+
+// Fetcher implements kafka.Cluster.
+func (c *Cluster) Fetcher(opts kafka.FetchOptions) (kafka.Fetcher, error) {
+	return newFetcher(c.open(), opts), nil
+}
+
+// Producer implements kafka.Cluster.
+func (c *Cluster) Producer(opts kafka.ProducerOptions) (kafka.Producer, error) {
+	if opts.TransactionalID == "" {
+		return nil, errors.New("mem: opening a producer: no transactional id")
+	}
+	return newProducer(c.open(), opts), nil
+}
+
+// Group implements kafka.Cluster.
+func (c *Cluster) Group(opts kafka.GroupOptions) (kafka.Group, error) {
+	if opts.Group == "" || len(opts.Topics) == 0 {
+		return nil, errors.New("mem: opening a group: no name or no topics")
+	}
+	return newGroup(c.open(), opts), nil
+}
+
+// Admin implements kafka.Cluster.
+func (c *Cluster) Admin() (kafka.Admin, error) { return &admin{handle: c.open()}, nil }
+
+// handle is something that a Cluster opened.
+type handle struct {
+	cluster *Cluster
+	broker  *Broker
+	done    bool // guarded by broker.mu
+}
+
+func (c *Cluster) open() *handle { return &handle{cluster: c, broker: c.broker} }
+
+// closed is called under the lock.
+func (h *handle) closed() bool { return h.done || h.cluster.gone }
+
+// Close ends what waits in calls of the handle, and fails later calls.
+func (h *handle) Close() error {
+	h.broker.mu.Lock()
+	defer h.broker.mu.Unlock()
+	h.done = true
+	h.broker.silence(func(o *handle) bool { return o == h })
+	return nil
+}
+
+// silence stops the heartbeats of members whose process is gone.
+func (b *Broker) silence(gone func(h *handle) bool) {
+	now := b.opts.Clock.Now()
+	b.advance(now)
+	for _, g := range b.groups {
+		for _, m := range g.members {
+			if m.present && gone(m.owner) {
+				m.vanish(now)
+			}
+		}
+	}
+	b.notify()
+}

@@ -1,0 +1,203 @@
+package mem
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/record"
+)
+
+// groupMember implements kafka.Group.
+type groupMember struct {
+	*handle
+	opts    kafka.GroupOptions
+	running bool // guarded by broker.mu
+}
+
+func newGroup(h *handle, opts kafka.GroupOptions) *groupMember {
+	opts.SessionTimeout = cmp.Or(opts.SessionTimeout, 45*time.Second)
+	opts.RebalanceTimeout = cmp.Or(opts.RebalanceTimeout, 60*time.Second)
+	opts.Topics = slices.Compact(slices.Sorted(slices.Values(opts.Topics)))
+	return &groupMember{handle: h, opts: opts}
+}
+
+// stay is one membership, from joining to losing or leaving it.
+type stay struct {
+	id         string
+	generation int32
+	has        []int32 // units told by Assigned, and not yet given up
+}
+
+// Run implements kafka.Group.
+func (g *groupMember) Run(ctx context.Context, h kafka.GroupHandler) error {
+	if err := g.start(); err != nil {
+		return err
+	}
+	defer g.stop()
+	for {
+		var s stay
+		err := g.enter(ctx, &s)
+		if err == nil {
+			err = g.follow(ctx, &s, h)
+		}
+		switch {
+		case errors.Is(err, errRemoved):
+			if len(s.has) > 0 {
+				h.Lost(g.partitions(s.has))
+			}
+			if errors.Is(err, kafka.ErrUnknownMember) {
+				return err
+			}
+		case ctx.Err() != nil:
+			if len(s.has) > 0 {
+				h.Revoked(g.partitions(s.has))
+			}
+			g.leave(s.id)
+			return nil
+		default:
+			return err
+		}
+	}
+}
+
+func (g *groupMember) start() error {
+	g.broker.mu.Lock()
+	defer g.broker.mu.Unlock()
+	if g.running {
+		return errors.New("mem: Run: is running")
+	}
+	g.running = true
+	return nil
+}
+
+func (g *groupMember) stop() {
+	g.broker.mu.Lock()
+	defer g.broker.mu.Unlock()
+	g.running = false
+}
+
+var (
+	// errRemoved says that the broker does not know the member any more.
+	errRemoved = errors.New("mem: removed from the group")
+	// errReplaced says so of a static member whose place another has taken.
+	errReplaced = fmt.Errorf("%w: another has taken the static instance: %w", errRemoved, kafka.ErrUnknownMember)
+)
+
+// enter makes the process a member.
+func (g *groupMember) enter(ctx context.Context, s *stay) error {
+	s.generation = -1
+	return g.broker.ask(ctx, g.handle, JoinGroup, func(now time.Time) (c code) {
+		if s.id == "" && g.running { // else sent again, or handled after Run has ended
+			s.id, c = g.broker.group(g.opts.Group).enter(g.handle, g.opts, now)
+		}
+		return c
+	})
+}
+
+// follow joins whenever a rebalance is under way, and tells the handler of one
+// generation after the other.
+func (g *groupMember) follow(ctx context.Context, s *stay, h kafka.GroupHandler) error {
+	for {
+		var units []int32 // of the new generation
+		var gone error
+		again := false // something is given up: others may have it in the next generation
+		err := g.broker.await(ctx, g.handle, time.Time{}, func(time.Time) bool {
+			group := g.broker.group(g.opts.Group)
+			m := group.member(s.id)
+			switch {
+			case m == nil && group.instance(g.opts.InstanceID) != nil:
+				gone = errReplaced
+			case m == nil:
+				gone = errRemoved
+			case group.joining && !m.joined && s.generation < 0:
+				// A static member that has come back has what its instance had.
+				group.join(m, m.assigned)
+			case group.joining && !m.joined:
+				group.join(m, s.has)
+			}
+			if gone != nil {
+				return true
+			}
+			if group.joining || group.generation == s.generation {
+				return false
+			}
+			s.generation = group.generation
+			units = slices.Clone(m.assigned)
+			again = len(without(m.claims, units)) > 0
+			return true
+		})
+		if err == nil {
+			err = gone
+		}
+		if err != nil {
+			return err
+		}
+		revoked := without(s.has, units)
+		s.has = units
+		h.Assigned(kafka.Member{ID: s.id, InstanceID: g.opts.InstanceID, Generation: s.generation}, g.partitions(units))
+		if len(revoked) > 0 {
+			h.Revoked(g.partitions(revoked))
+		}
+		if again {
+			g.rejoin(s.id)
+		}
+	}
+}
+
+// rejoin begins the rebalance in which others get what the member has given up.
+func (g *groupMember) rejoin(id string) {
+	b := g.broker
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.opts.Clock.Now()
+	b.advance(now)
+	group := b.group(g.opts.Group)
+	if group.member(id) != nil && !group.joining {
+		group.startJoin(now)
+		b.notify()
+	}
+}
+
+// leave ends the membership; a static member keeps its place for a session.
+func (g *groupMember) leave(id string) {
+	b := g.broker
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.opts.Clock.Now()
+	b.advance(now)
+	group := b.group(g.opts.Group)
+	switch m := group.member(id); {
+	case m == nil:
+	case m.instance != "":
+		m.vanish(now)
+		b.notify()
+	default:
+		group.remove(m, now)
+	}
+}
+
+// partitions returns the partitions of units, sorted.
+func (g *groupMember) partitions(units []int32) []record.TopicPartition {
+	b := g.broker
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	parts := []record.TopicPartition{}
+	for _, topic := range g.opts.Topics {
+		for _, u := range units {
+			if tp := (record.TopicPartition{Topic: topic, Partition: u}); b.partition(tp) != nil {
+				parts = append(parts, tp)
+			}
+		}
+	}
+	return sorted(parts)
+}
+
+// without returns the units of a that are not in b.
+func without(a, b []int32) []int32 {
+	return slices.DeleteFunc(slices.Clone(a), func(u int32) bool { return slices.Contains(b, u) })
+}
