@@ -142,10 +142,11 @@ func readNumber(name string, value []byte) (int64, error) {
 	return n, nil
 }
 
-// readTime reads an RFC 3339 time, to the millisecond.
+// readTime reads an RFC 3339 time, to the millisecond. Its offset may not lead out
+// of the years that can be written.
 func readTime(name string, value []byte) (int64, error) {
 	var t time.Time
-	if err := t.UnmarshalText(value); err != nil {
+	if err := t.UnmarshalText(value); err != nil || !writable(t.UnixMilli()) {
 		return 0, badHeader(name, value, "is not an RFC 3339 time")
 	}
 	return t.UnixMilli(), nil

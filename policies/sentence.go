@@ -39,6 +39,9 @@ func (c *Contract) how() string {
 		s = "the greatest version wins among the " + what
 	case c.OrderBy == ByEventTime:
 		s = what + " are applied by event time, " + duration(c.Slack) + " behind the latest"
+		if c.Slack == 0 {
+			s = what + " are applied by event time, and none waits for an earlier one"
+		}
 		s += ", and one from more than " + duration(c.MaxFuture) + " ahead of the clock is dead-lettered"
 	case c.Start.FirstSeen():
 		s = what + " are applied by sequence number, from the first one seen"
@@ -53,37 +56,35 @@ func (c *Contract) how() string {
 
 // waits says what becomes of events that come before their turn.
 func (c *Contract) waits() []string {
-	timeout := map[OnTimeout]string{
-		OnTimeoutPark:    "what waits is dead-lettered and the entity parked",
-		OnTimeoutSkip:    "the missing ones are given up",
-		OnTimeoutRebuild: "a rebuild of the entity is asked for while it goes on waiting",
-		OnTimeoutHold:    "there is an alarm while it goes on waiting",
-	}[c.OnTimeout]
-	full := fmt.Sprintf("where more than %d of an entity would wait, ", c.MaxHeld) + map[OnOverflow]string{
+	overflow := map[OnOverflow]string{
 		OnOverflowPause: "the partition pauses",
 		OnOverflowSkip:  "the missing ones are given up",
 		OnOverflowPark:  "all of them are dead-lettered and the entity is parked",
 	}[c.OnOverflow]
+	if c.OrderBy == ByEventTime && c.OnOverflow == OnOverflowSkip {
+		overflow = "the earliest is applied"
+	}
+	full := fmt.Sprintf("where more than %d of an entity would wait, ", c.MaxHeld) + overflow
+	if c.Buffer == BufferVolatile {
+		full += ", and what waits is kept in memory alone"
+	}
 	var parts []string
 	switch {
 	case c.OrderBy == ByVersion:
 		return nil
 	case c.OrderBy == ByEventTime:
-		if c.OnOverflow == OnOverflowSkip {
-			full = fmt.Sprintf("where more than %d of an entity would wait, the earliest is applied", c.MaxHeld)
-		}
 		return []string{full}
 	case c.Class.Early == EarlyApply:
 		parts = append(parts, "an early event is applied at once, ahead of its turn")
 	default:
-		parts = append(parts, "an early event "+c.gapText(timeout))
+		parts = append(parts, "an early event "+c.gapText())
 	}
 	if c.Causal {
 		parts = append(parts, "an event waits up to "+duration(c.MaxWait)+" for the event that caused it, then "+map[OnTimeout]string{
 			OnTimeoutPark:    "it is dead-lettered and its entity parked",
 			OnTimeoutSkip:    "it is applied without",
 			OnTimeoutRebuild: "a rebuild of its entity is asked for",
-			OnTimeoutHold:    "there is an alarm while it goes on waiting",
+			OnTimeoutHold:    "there is an alarm and it goes on waiting",
 		}[c.OnTimeout])
 	}
 	if c.holdsGaps() || c.Causal {
@@ -92,7 +93,9 @@ func (c *Contract) waits() []string {
 	return parts
 }
 
-func (c *Contract) gapText(timeout string) string {
+// gapText says what an event does that comes before its turn.
+func (c *Contract) gapText() string {
+	s := "waits up to " + duration(c.MaxWait) + " for the missing ones"
 	switch c.Gap {
 	case GapReject:
 		return "is dead-lettered"
@@ -101,10 +104,18 @@ func (c *Contract) gapText(timeout string) string {
 	case GapApply:
 		return "is applied at once, and the numbers that it skipped are given up"
 	case GapRebuild:
-		return "waits while a rebuild of its entity is asked for, and after " + duration(c.MaxWait) + " " + timeout
-	default:
-		return "waits up to " + duration(c.MaxWait) + " for the missing ones, then " + timeout
+		if c.OnTimeout == OnTimeoutRebuild {
+			return "waits for the missing ones while a rebuild of its entity is asked for"
+		}
+		s += " while a rebuild of its entity is asked for"
+	case GapBuffer:
 	}
+	return s + map[OnTimeout]string{
+		OnTimeoutPark:    ", then what waits is dead-lettered and the entity parked",
+		OnTimeoutSkip:    ", which are then given up",
+		OnTimeoutRebuild: ", then a rebuild of the entity is asked for and it goes on waiting",
+		OnTimeoutHold:    ", then there is an alarm and it goes on waiting",
+	}[c.OnTimeout]
 }
 
 func (c *Contract) lateText(cl Class) string {
@@ -167,7 +178,7 @@ func (c *Contract) classText(cl Class) string {
 		}
 	}
 	if c.OrderBy == BySequence && cl.Early != c.Class.Early {
-		text := "an early one waits like any other"
+		text := "an early one " + c.gapText()
 		if cl.Early == EarlyApply {
 			text = "an early one is applied at once, ahead of its turn"
 		}

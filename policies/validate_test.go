@@ -26,7 +26,9 @@ type badContract struct {
 	facts    policies.Facts
 }
 
-func classes(cl policies.Class) map[string]policies.Class { return map[string]policies.Class{"view": cl} }
+func classes(cl policies.Class) map[string]policies.Class {
+	return map[string]policies.Class{"view": cl}
+}
 
 func badContracts() []badContract {
 	type (
@@ -82,9 +84,13 @@ func badContracts() []badContract {
 		bad("max_jump", policies.CodeUnused, F{}, func(c *C) { c.OrderBy, c.MaxJump = policies.ByVersion, 5 }),
 		bad("on_version_backward", policies.CodeUnused, F{}, func(c *C) { c.OrderBy, c.OnVersionBackward = policies.ByVersion, policies.VersionReject }),
 		bad("conflict", policies.CodeUnused, F{}, func(c *C) { c.OrderBy, c.Class.Conflict = policies.ByVersion, policies.ConflictPark }),
-		bad("classes.view.late", policies.CodeUnused, F{}, func(c *C) { c.OrderBy, c.Classes = policies.ByVersion, classes(policies.Class{Late: policies.LateReject}) }),
+		bad("classes.view.late", policies.CodeUnused, F{}, func(c *C) {
+			c.OrderBy, c.Classes = policies.ByVersion, classes(policies.Class{Late: policies.LateReject})
+		}),
 		bad("early", policies.CodeUnused, F{}, func(c *C) { c.OrderBy, c.Class.Early = policies.ByVersion, policies.EarlyApply }),
-		bad("classes.view.early", policies.CodeUnused, F{}, func(c *C) { c.OrderBy, c.Classes = policies.ByEventTime, classes(policies.Class{Early: policies.EarlyApply}) }),
+		bad("classes.view.early", policies.CodeUnused, F{}, func(c *C) {
+			c.OrderBy, c.Classes = policies.ByEventTime, classes(policies.Class{Early: policies.EarlyApply})
+		}),
 		bad("on_timeout", policies.CodeUnused, F{}, func(c *C) { c.Gap, c.OnTimeout = policies.GapReject, policies.OnTimeoutSkip }),
 		bad("max_wait", policies.CodeUnused, F{}, func(c *C) { c.Gap, c.MaxWait = policies.GapApply, time.Second }),
 		bad("on_overflow", policies.CodeUnused, F{}, func(c *C) { c.OrderBy, c.OnOverflow = policies.ByVersion, policies.OnOverflowSkip }),
@@ -127,7 +133,9 @@ func badContracts() []badContract {
 		bad("max_jump", policies.CodeNarrowJump, F{}, func(c *C) { c.MaxJump = 1 }),
 		bad("max_dlq", policies.CodeNarrowDLQ, F{}, func(c *C) { c.MaxHeld, c.MaxDLQ = 100, 100 }),
 		bad("effects", policies.CodeEffects, F{}, func(c *C) { c.Class.Effects = policies.EffectsAlways }),
-		bad("classes.view.effects", policies.CodeEffects, F{}, func(c *C) { c.OrderBy, c.Classes = policies.ByVersion, classes(policies.Class{Effects: policies.EffectsAlways}) }),
+		bad("classes.view.effects", policies.CodeEffects, F{}, func(c *C) {
+			c.OrderBy, c.Classes = policies.ByVersion, classes(policies.Class{Effects: policies.EffectsAlways})
+		}),
 	}
 }
 
