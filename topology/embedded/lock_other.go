@@ -1,0 +1,9 @@
+//go:build !unix
+
+package embedded
+
+import "os"
+
+// lock does nothing where there is no flock: two brokers on one directory are not
+// found out there.
+func lock(*os.File) error { return nil }

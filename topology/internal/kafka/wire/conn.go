@@ -1,0 +1,158 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// A conn is one connection to a broker: sarama's Broker and the socket beneath it.
+type conn struct {
+	addr   string
+	broker *sarama.Broker
+	sock   *socket
+}
+
+// dial connects to an address.
+func dial(ctx context.Context, conf *sarama.Config, addr string) (*conn, error) {
+	c := &conn{addr: addr, broker: sarama.NewBroker(addr), sock: &socket{timeout: conf.Net.DialTimeout}}
+	own := *conf
+	own.Net.Proxy.Enable = true
+	own.Net.Proxy.Dialer = c.sock
+	stop := context.AfterFunc(ctx, c.sock.cut)
+	defer stop()
+	if err := c.broker.Open(&own); err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", addr, err)
+	}
+	if _, err := c.broker.Connected(); err != nil {
+		c.close()
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, fmt.Errorf("connecting to %s: %w", addr, err)
+	}
+	return c, nil
+}
+
+// close ends the connection and everything that waits for it.
+func (c *conn) close() {
+	c.sock.cut()
+	_ = c.broker.Close() // it answers that the connection is gone, which is wanted
+}
+
+// A lostError is a request that was sent and not answered: it may have been
+// applied.
+type lostError struct{ err error }
+
+func (e *lostError) Error() string { return "no answer: " + e.err.Error() }
+func (e *lostError) Unwrap() error { return e.err }
+
+// lost reports whether err is about a request that may have been applied.
+func lost(err error) bool {
+	var l *lostError
+	return errors.As(err, &l)
+}
+
+// ask sends one request and waits for its answer. When ctx ends the connection is
+// cut. An error leaves the connection unusable, or says that the request was never
+// sent; it is a lostError if the request may have reached the broker.
+func ask[Q, A any](ctx context.Context, c *conn, method func(*sarama.Broker, Q) (A, error), q Q) (A, error) {
+	stop := context.AfterFunc(ctx, c.sock.cut)
+	defer stop()
+	before := c.sock.written.Load()
+	a, err := method(c.broker, q)
+	if err == nil {
+		return a, nil
+	}
+	sent := c.sock.written.Load() != before
+	if ctx.Err() != nil {
+		err = fmt.Errorf("%w (%w)", ctx.Err(), err)
+	}
+	err = fmt.Errorf("%s: %w", c.addr, err)
+	if sent {
+		err = &lostError{err}
+	}
+	return a, err
+}
+
+// A socket is the dialer that sarama is given, and the one connection that it
+// dialed, so that it can be closed while sarama waits on it.
+type socket struct {
+	timeout time.Duration
+	written atomic.Int64 // bytes that went in
+	broken  atomic.Bool  // a read or write has failed
+
+	mu   sync.Mutex // guards what follows
+	end  func()     // cancels the dialing
+	conn net.Conn
+	gone bool
+}
+
+// Dial implements sarama's proxy dialer.
+func (s *socket) Dial(network, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
+	defer cancel()
+	s.mu.Lock()
+	s.end = cancel
+	gone := s.gone
+	s.mu.Unlock()
+	if gone {
+		return nil, net.ErrClosed
+	}
+	raw, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		_ = raw.Close()
+		return nil, net.ErrClosed
+	}
+	s.conn = raw
+	return &watched{Conn: raw, sock: s}, nil
+}
+
+// cut closes the connection, or ends the dialing of it.
+func (s *socket) cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = true
+	if s.end != nil {
+		s.end()
+	}
+	if s.conn != nil {
+		_ = s.conn.Close()
+	}
+}
+
+// watched notes what happens on a connection.
+type watched struct {
+	net.Conn
+	sock *socket
+}
+
+// Read implements net.Conn.
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if err != nil {
+		w.sock.broken.Store(true)
+	}
+	return n, err
+}
+
+// Write implements net.Conn.
+func (w *watched) Write(p []byte) (int, error) {
+	n, err := w.Conn.Write(p)
+	w.sock.written.Add(int64(n))
+	if err != nil {
+		w.sock.broken.Store(true)
+	}
+	return n, err
+}

@@ -1,0 +1,46 @@
+// Package wire drives a Kafka cluster with sarama's protocol layer: its requests
+// and its Broker, not its consumer and producer.
+//
+// New gives a kafka.Cluster. Every role that it opens (Fetcher, Producer, Group,
+// Admin) has a router of its own: what it knows of the cluster (leaders, epochs,
+// coordinators) and its own connections, since a Broker holds its lock during a
+// long poll. Metadata is asked for when something is unknown or an answer says that
+// it is stale; nothing runs in the background.
+//
+// A Fetcher sends one Fetch per leader and call, and hands out slices into the
+// decoded batches. A Producer cuts outputs into batches, numbers them, and keeps up
+// to five requests in flight per leader; it is its own transaction manager. A Group
+// drives JoinGroup, SyncGroup, Heartbeat and LeaveGroup itself, because
+// sarama.ConsumerGroup ends all of a member's claims where the contract keeps what
+// stays, and does not tell a generation in which nothing moved.
+//
+// # Invariants
+//
+//  1. A position moves only over what was read: to the last offset of a batch plus
+//     one, never to the last record plus one (compaction), never past what could not
+//     be decoded.
+//  2. The batches of a partition are acknowledged in the order of their sequences,
+//     and a batch keeps its sequence however often it is sent.
+//  3. A request of a transaction whose answer was lost is not sent again, except
+//     Produce (the broker knows its sequence) and InitProducerId (it only fences): the
+//     producer is unusable until Init, whose epoch shuts out what may still be on
+//     the way.
+//  4. In a member generation a partition is given to a member only if no other
+//     member says that it still has it.
+//
+// # Non-obvious
+//
+//   - A connection is cut by closing its socket beneath sarama: Broker.Close would
+//     wait for the long poll that is to be ended.
+//   - Whether a request was sent is told by the bytes that went into the socket since;
+//     only then can its answer be lost.
+//   - sarama fails a whole Fetch answer for one batch that it cannot decode; the
+//     partitions are then asked for one by one, the one that fails by single batches.
+//   - sarama drops batches without records (compaction leaves them) and does not
+//     export where they end; see nextOffset.
+//   - The order in a rebalance: Assigned of the new generation first, then Revoked of
+//     what left, then the next join. The commits inside Revoked need the new
+//     generation.
+//   - sarama bounds decompressed batches by a global of its own; the first New sets
+//     it, if nobody did.
+package wire

@@ -1,0 +1,92 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/IBM/sarama"
+
+	"github.com/streamrun/streamrun/topology/internal/kafka"
+)
+
+// words returns the broker's own words for a code, with the code, since sarama
+// does not know the text of all of them.
+func words(code sarama.KError) error {
+	if code == sarama.ErrProducerFenced {
+		return fmt.Errorf("there is a newer producer with the same transactional id (code %d)", int16(code))
+	}
+	return fmt.Errorf("%w (code %d)", code, int16(code))
+}
+
+// staleLeader reports the codes that say: ask for the leader again.
+func staleLeader(code sarama.KError) bool {
+	switch code {
+	case sarama.ErrLeaderNotAvailable, sarama.ErrNotLeaderForPartition, sarama.ErrReplicaNotAvailable,
+		sarama.ErrUnknownTopicOrPartition, sarama.ErrOffsetNotAvailable, sarama.ErrKafkaStorageError,
+		sarama.ErrFencedLeaderEpoch, sarama.ErrUnknownLeaderEpoch:
+		return true
+	}
+	return false
+}
+
+// staleCoordinator reports the codes that say: wait, and ask for the coordinator
+// again.
+func staleCoordinator(code sarama.KError) bool {
+	switch code {
+	case sarama.ErrOffsetsLoadInProgress, sarama.ErrConsumerCoordinatorNotAvailable, sarama.ErrNotCoordinatorForConsumer:
+		return true
+	}
+	return false
+}
+
+// transient reports the codes of a transaction request that pass.
+func transient(code sarama.KError) bool {
+	return staleCoordinator(code) || code == sarama.ErrConcurrentTransactions
+}
+
+// mapped returns the error of the seam for a definite answer, in the broker's
+// words.
+func mapped(code sarama.KError) error {
+	kind := error(nil)
+	switch code {
+	case sarama.ErrInvalidProducerEpoch, sarama.ErrProducerFenced, sarama.ErrInvalidProducerIDMapping, sarama.ErrUnknownProducerID:
+		// The last two: the broker has forgotten the producer. Only Init helps, as
+		// for a fenced one.
+		kind = kafka.ErrFenced
+	case sarama.ErrInvalidTxnState:
+		kind = kafka.ErrAborted
+	case sarama.ErrIllegalGeneration, sarama.ErrRebalanceInProgress:
+		kind = kafka.ErrIllegalGeneration
+	case sarama.ErrUnknownMemberId, sarama.ErrFencedInstancedId:
+		kind = kafka.ErrUnknownMember
+	case sarama.ErrOffsetOutOfRange:
+		kind = kafka.ErrOffsetOutOfRange
+	case sarama.ErrTopicAlreadyExists:
+		kind = kafka.ErrTopicExists
+	case sarama.ErrUnknownTopicOrPartition:
+		kind = kafka.ErrUnknownTopic
+	case sarama.ErrMessageSizeTooLarge, sarama.ErrMessageSetSizeTooLarge:
+		kind = kafka.ErrTooLarge
+	case sarama.ErrTopicAuthorizationFailed, sarama.ErrGroupAuthorizationFailed,
+		sarama.ErrClusterAuthorizationFailed, sarama.ErrTransactionalIDAuthorizationFailed:
+		kind = kafka.ErrNotAuthorized
+	}
+	if kind == nil {
+		return words(code)
+	}
+	return fmt.Errorf("%w: %w", kind, words(code))
+}
+
+// mappedProduce is mapped for the answer of a Produce, where a transaction that is
+// not there means that the producer was fenced.
+func mappedProduce(code sarama.KError) error {
+	if code == sarama.ErrInvalidTxnState {
+		return fmt.Errorf("%w: %w", kafka.ErrFenced, words(code))
+	}
+	return mapped(code)
+}
+
+// final reports the errors after which a producer needs Init.
+func final(err error) bool {
+	return errors.Is(err, kafka.ErrFenced) || errors.Is(err, kafka.ErrIndefinite)
+}

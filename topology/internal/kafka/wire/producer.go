@@ -1,0 +1,351 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/record"
+)
+
+// Producer implements kafka.Cluster.
+func (c *cluster) Producer(opts kafka.ProducerOptions) (kafka.Producer, error) {
+	if opts.TransactionalID == "" {
+		return nil, errors.New("kafka/wire: opening a producer: no transactional id given")
+	}
+	if opts.TransactionTimeout == 0 {
+		opts.TransactionTimeout = 10 * time.Second
+	}
+	if opts.RequestTimeout == 0 {
+		opts.RequestTimeout = 5 * time.Second
+	}
+	route := c.router(func(conf *sarama.Config) {
+		conf.Net.ReadTimeout = opts.RequestTimeout
+		conf.Net.WriteTimeout = opts.RequestTimeout
+	})
+	p := &producer{
+		cluster: c, opts: opts, route: route, wake: make(chan struct{}, 1),
+		transaction: &coordinator{route: route, kind: sarama.CoordinatorTransaction, key: opts.TransactionalID},
+		groups:      map[string]*coordinator{},
+		failed:      errors.New("not initialised: Init comes first"),
+		end:         true,
+	}
+	p.forget()
+	return p, c.keep(p)
+}
+
+// producer implements kafka.Producer. Everything but landed belongs to the
+// goroutine that calls its methods.
+type producer struct {
+	cluster     *cluster
+	opts        kafka.ProducerOptions
+	route       *router
+	transaction *coordinator
+	groups      map[string]*coordinator // of the groups whose offsets are sent
+
+	id     kafka.ProducerID
+	begun  bool            // inside a transaction
+	opened bool            // the broker may know of it
+	joined map[string]bool // groups added to it
+	failed error           // why the transaction, or the producer, cannot go on
+	end    bool            // failed lasts until Init
+
+	boxes  map[record.TopicPartition]*outbox
+	order  []*outbox                      // boxes in the order of first use
+	stale  map[record.TopicPartition]bool // whose leader is to be asked for again
+	flying map[string]int                 // requests that are not answered, by address
+	free   []*batch
+	pause  backoff // between tries of what was refused
+
+	mu     sync.Mutex // guards landed
+	landed []*flight
+	wake   chan struct{} // has an element when something has landed
+}
+
+// forget drops everything that belongs to an epoch.
+func (p *producer) forget() {
+	p.boxes, p.order = map[record.TopicPartition]*outbox{}, nil
+	p.stale, p.flying = map[record.TopicPartition]bool{}, map[string]int{}
+	p.begun, p.opened, p.joined = false, false, map[string]bool{}
+	p.mu.Lock()
+	p.landed = nil
+	p.mu.Unlock()
+}
+
+// Close implements kafka.Producer. It ends no transaction: the next Init does.
+func (p *producer) Close() error {
+	p.cluster.forget(p)
+	return p.route.Close()
+}
+
+// fail notes the first error of a transaction; one that only Init mends replaces
+// one that it could have been aborted for.
+func (p *producer) fail(err error) {
+	if p.failed == nil || !p.end && final(err) {
+		p.failed, p.end = err, final(err)
+	}
+}
+
+// note is fail for an error that is returned.
+func (p *producer) note(err error) error {
+	p.fail(err)
+	return err
+}
+
+// usable returns why a call inside a transaction cannot be made.
+func (p *producer) usable(doing string) error {
+	if p.failed != nil {
+		return fmt.Errorf("kafka/wire: %s: %w", doing, p.failed)
+	}
+	if !p.begun {
+		return fmt.Errorf("kafka/wire: %s: no transaction has begun", doing)
+	}
+	return nil
+}
+
+// indefinite says of a request whose answer was lost that it may have been applied.
+func indefinite(err error) error {
+	if lost(err) {
+		return fmt.Errorf("%w: %w", kafka.ErrIndefinite, err)
+	}
+	return err
+}
+
+// Init implements kafka.Producer. A lost answer is asked for again: an Init that was
+// applied twice has only taken two epochs.
+func (p *producer) Init(ctx context.Context) (kafka.ProducerID, error) {
+	// What the last epoch has on the way is cut off from here; the new epoch cuts it
+	// off at the broker.
+	p.route.reset()
+	p.forget()
+	p.failed, p.end = errors.New("not initialised: the last Init failed"), true
+	var b backoff
+	started := time.Now()
+	for {
+		var a *sarama.InitProducerIDResponse
+		code, err := p.transaction.call(ctx, "initialising the producer", func(ctx context.Context, c *conn) (sarama.KError, error) {
+			var err error
+			a, err = ask(ctx, c, (*sarama.Broker).InitProducerID, &sarama.InitProducerIDRequest{
+				Version: 4, TransactionalID: &p.opts.TransactionalID, TransactionTimeout: p.opts.TransactionTimeout,
+				ProducerID: -1, ProducerEpoch: -1,
+			})
+			if err != nil {
+				return 0, err
+			}
+			return a.Err, nil
+		})
+		switch {
+		case err != nil && lost(err) && ctx.Err() == nil && time.Since(started) < p.opts.RequestTimeout:
+			p.transaction.addr = ""
+			if err := p.route.wait(ctx, &b); err != nil {
+				return kafka.ProducerID{}, fmt.Errorf("kafka/wire: initialising %s: %w", p.opts.TransactionalID, err)
+			}
+			continue
+		case err != nil:
+			return kafka.ProducerID{}, fmt.Errorf("kafka/wire: %s: %w", p.opts.TransactionalID, indefinite(err))
+		case code != sarama.ErrNoError:
+			return kafka.ProducerID{}, fmt.Errorf("kafka/wire: initialising %s: %w", p.opts.TransactionalID, mapped(code))
+		}
+		p.id = kafka.ProducerID{ID: a.ProducerID, Epoch: a.ProducerEpoch}
+		p.failed, p.end = nil, false
+		return p.id, nil
+	}
+}
+
+// Begin implements kafka.Producer.
+func (p *producer) Begin() error {
+	if p.failed != nil {
+		return fmt.Errorf("kafka/wire: beginning a transaction: %w", p.failed)
+	}
+	if p.begun {
+		return errors.New("kafka/wire: beginning a transaction: one is open")
+	}
+	p.begun = true
+	return nil
+}
+
+// SendOffsets implements kafka.Producer.
+func (p *producer) SendOffsets(ctx context.Context, group string, member kafka.Member, offsets []kafka.CommittedOffset) error {
+	if err := p.usable("sending offsets"); err != nil {
+		return err
+	}
+	if p.unacknowledged() {
+		return errors.New("kafka/wire: sending offsets: outputs are not acknowledged: Flush comes first")
+	}
+	if !p.joined[group] {
+		if err := p.join(ctx, group); err != nil {
+			return p.noteFinal(fmt.Errorf("kafka/wire: %w", err))
+		}
+		p.joined[group] = true
+	}
+	q := &sarama.TxnOffsetCommitRequest{
+		Version: 3, TransactionalID: p.opts.TransactionalID, GroupID: group,
+		ProducerID: p.id.ID, ProducerEpoch: p.id.Epoch,
+		GenerationID: member.Generation, MemberID: member.ID,
+		Topics: map[string][]*sarama.PartitionOffsetMetadata{},
+	}
+	if member.InstanceID != "" {
+		q.GroupInstanceID = &member.InstanceID
+	}
+	for i := range offsets {
+		o := &offsets[i]
+		q.Topics[o.Topic] = append(q.Topics[o.Topic], &sarama.PartitionOffsetMetadata{
+			Partition: o.Partition, Offset: o.Offset, LeaderEpoch: -1, Metadata: &o.Metadata,
+		})
+	}
+	k := p.groups[group]
+	if k == nil {
+		k = &coordinator{route: p.route, kind: sarama.CoordinatorGroup, key: group}
+		p.groups[group] = k
+	}
+	var at record.TopicPartition
+	code, err := k.call(ctx, "sending offsets of "+group, func(ctx context.Context, c *conn) (sarama.KError, error) {
+		a, err := ask(ctx, c, (*sarama.Broker).TxnOffsetCommit, q)
+		if err != nil {
+			return 0, err
+		}
+		worst := sarama.ErrNoError
+		for topic, parts := range a.Topics {
+			for _, e := range parts {
+				if e.Err != sarama.ErrNoError && (worst == sarama.ErrNoError || !transient(e.Err)) {
+					worst, at = e.Err, record.TopicPartition{Topic: topic, Partition: e.Partition}
+				}
+			}
+		}
+		return worst, nil
+	})
+	switch {
+	case err != nil:
+		err = indefinite(err)
+	case code == sarama.ErrRequestTimedOut:
+		err = fmt.Errorf("sending offsets of %s: %w: %w", group, kafka.ErrIndefinite, words(code))
+	case code != sarama.ErrNoError:
+		err = fmt.Errorf("sending offsets of %s: %s-%d: %w", group, at.Topic, at.Partition, mapped(code))
+	default:
+		return nil
+	}
+	return p.noteFinal(fmt.Errorf("kafka/wire: %w", err))
+}
+
+// noteFinal keeps an error only if Init has to mend it: offsets that were refused
+// can be sent again, with another generation.
+func (p *producer) noteFinal(err error) error {
+	if final(err) {
+		p.fail(err)
+	}
+	return err
+}
+
+// join adds a group's offsets to the transaction.
+func (p *producer) join(ctx context.Context, group string) error {
+	doing := "adding offsets of " + group + " to the transaction"
+	p.opened = true
+	code, err := p.transaction.call(ctx, doing, func(ctx context.Context, c *conn) (sarama.KError, error) {
+		a, err := ask(ctx, c, (*sarama.Broker).AddOffsetsToTxn, &sarama.AddOffsetsToTxnRequest{
+			Version: 2, TransactionalID: p.opts.TransactionalID,
+			ProducerID: p.id.ID, ProducerEpoch: p.id.Epoch, GroupID: group,
+		})
+		if err != nil {
+			return 0, err
+		}
+		return a.Err, nil
+	})
+	switch {
+	case err != nil:
+		return indefinite(err)
+	case code != sarama.ErrNoError:
+		return fmt.Errorf("%s: %w", doing, mapped(code))
+	}
+	return nil
+}
+
+// End implements kafka.Producer.
+func (p *producer) End(ctx context.Context, commit bool) error {
+	doing := "aborting"
+	if commit {
+		doing = "committing"
+	}
+	if p.failed != nil && (commit || p.end) {
+		return fmt.Errorf("kafka/wire: %s: %w", doing, p.failed)
+	}
+	if !p.begun {
+		return fmt.Errorf("kafka/wire: %s: no transaction has begun", doing)
+	}
+	if commit && p.unacknowledged() {
+		return errors.New("kafka/wire: committing: outputs are not acknowledged: Flush comes first")
+	}
+	if !commit {
+		if err := p.drain(ctx); err != nil {
+			return p.note(fmt.Errorf("kafka/wire: %s: %w", doing, err))
+		}
+	}
+	if p.opened {
+		code, err := p.transaction.call(ctx, doing, func(ctx context.Context, c *conn) (sarama.KError, error) {
+			a, err := ask(ctx, c, (*sarama.Broker).EndTxn, &sarama.EndTxnRequest{
+				Version: 2, TransactionalID: p.opts.TransactionalID,
+				ProducerID: p.id.ID, ProducerEpoch: p.id.Epoch, TransactionResult: commit,
+			})
+			if err != nil {
+				return 0, err
+			}
+			return a.Err, nil
+		})
+		if err == nil && code != sarama.ErrNoError {
+			err = fmt.Errorf("%s: %w", doing, mapped(code))
+		}
+		if err != nil {
+			if errors.Is(err, kafka.ErrAborted) {
+				p.ended()
+			}
+			return p.noteFinal(fmt.Errorf("kafka/wire: %w", indefinite(err)))
+		}
+	}
+	p.ended()
+	return nil
+}
+
+// ended makes the producer ready for its next transaction.
+func (p *producer) ended() {
+	p.begun, p.opened, p.failed = false, false, nil
+	clear(p.joined)
+	for _, box := range p.order {
+		box.added, box.first = false, -1
+	}
+}
+
+// drain waits until nothing is on the way any more, and drops what the broker did
+// not take. A produce that arrives behind the abort would stay open for ever, so one
+// whose answer was lost makes the abort indefinite: Init shuts it out.
+func (p *producer) drain(ctx context.Context) error {
+	for {
+		p.land()
+		if p.end {
+			return p.failed
+		}
+		flying := 0
+		for _, n := range p.flying {
+			flying += n
+		}
+		if flying == 0 {
+			break
+		}
+		select {
+		case <-p.wake:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", kafka.ErrIndefinite, ctx.Err())
+		case <-p.route.done:
+			return errClosed
+		}
+	}
+	for _, box := range p.order {
+		if box.discard() {
+			return fmt.Errorf("%s-%d: %w", box.Topic, box.Partition, kafka.ErrIndefinite)
+		}
+	}
+	return nil
+}
