@@ -96,6 +96,35 @@ func TestReadFile(t *testing.T) {
 	}
 }
 
+// The twin splits the text in memory.
+func FuzzRead(f *testing.F) {
+	for _, text := range []string{"", "\n", "a\nb", "a\r\n\r\nb\r\n", "\r", " \n\x00\n", "\x1f\x8b", "\x1f"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, input []byte) {
+		got, err := Read("fuzz", bytes.NewReader(input), Limits{LineBytes: 20, TotalBytes: 60, Events: 9})
+		if bytes.HasPrefix(input, []byte{0x1f, 0x8b}) {
+			return // compressed: that it does not panic is all that is asked
+		}
+		var want []Event
+		total, tooLarge := 0, false
+		for i, line := range bytes.Split(input, []byte("\n")) {
+			line = bytes.TrimSuffix(line, []byte("\r"))
+			tooLarge = tooLarge || len(line) > 20
+			if len(bytes.TrimSpace(line)) > 0 {
+				total += len(line)
+				want = append(want, Event{i + 1, line})
+			}
+		}
+		if tooLarge = tooLarge || total > 60 || len(want) > 9; tooLarge != errors.Is(err, ErrTooLarge) {
+			t.Fatalf("error %v, too large: %v", err, tooLarge)
+		}
+		if diff := cmp.Diff(want, got); !tooLarge && (err != nil || diff != "") {
+			t.Fatalf("error %v, events (-twin +got):\n%s", err, diff)
+		}
+	})
+}
+
 // TestReadsRealInput reads the log that STREAMRUN_REAL_INPUT holds, where it is set.
 func TestReadsRealInput(t *testing.T) {
 	t.Parallel()
