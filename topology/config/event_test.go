@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -162,6 +163,8 @@ func TestUpdate(t *testing.T) {
 		{`event.n + 1`, `{"n":9007199254740993}`, ``, `9007199254740994`},
 		{`{"n": event.n / 2, "m": event.n % 2}`, `{"n":7}`, ``, `{"m":1,"n":3.5}`},
 		{`{"n": event.n / 2}`, `{"n":8}`, ``, `{"n":4}`},
+		{`[event.f * 1e18, event.f * 1e18 + 1e17, event.f * 3e18, 1e21, 1e300, -1.5e-7]`, `{"f":9.2}`, ``,
+			`[9200000000000000000,9300000000000000000,27600000000000000000,1e+21,1e+300,-1.5e-7]`},
 		{`state.n + 0.5`, `{}`, `{"n":0.5}`, `1`},
 		{`event.x`, `{}`, ``, ``},
 		{`event.x ?? "none"`, `{}`, ``, `"none"`},
@@ -331,35 +334,53 @@ func TestOrderShowsInTheStateOfPermits(t *testing.T) {
 	}
 }
 
-// Whatever JSON says, decoding and encoding it twice is decoding and encoding it once.
-func TestDecodedValuesAreCanonical(t *testing.T) {
+// The library's own encoder, and reading back what it wrote, is the slow way to make
+// a value canonical.
+func TestStatesAreCanonical(t *testing.T) {
 	t.Parallel()
 	f := updating(t, "event")
 	value := rapid.Deferred(func() *rapid.Generator[any] { return anyValue(3) })
 	rapid.Check(t, func(rt *rapid.T) {
 		v := map[string]any{"v": value.Draw(rt, "value")}
-		text, err := f.EncodeState(nil, v)
+		written, err := json.Marshal(v)
 		if err != nil {
 			rt.Fatal(err)
 		}
-		decoded, err := f.Decode(text)
+		want, err := f.Decode(written)
 		if err != nil {
 			rt.Fatal(err)
 		}
-		state, err := f.Update(&policies.Metadata{}, v, nil)
+		got, err := f.Update(&policies.Metadata{}, v, nil)
 		if err != nil {
 			rt.Fatal(err)
 		}
-		if diff := cmp.Diff(decoded, state); diff != "" {
-			rt.Fatalf("%s\n%s", text, diff)
+		if diff := cmp.Diff(want, got); diff != "" {
+			rt.Fatalf("%s\n%s", written, diff)
+		}
+		text, err := f.EncodeState(nil, got)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		twin, err := json.Marshal(got, json.Deterministic(true))
+		if err != nil || string(text) != string(twin) {
+			rt.Fatalf("%s, want %s (%v)", text, twin, err)
 		}
 	})
+}
+
+// notHuge leaves out the whole floats that become exact integers: the library writes
+// their shortest digits, which are another integer.
+func notHuge(f float64) any {
+	if f = math.Abs(f); f >= 1<<53 && f < 1<<63 {
+		return 1.5
+	}
+	return f
 }
 
 func anyValue(depth int) *rapid.Generator[any] {
 	kinds := []*rapid.Generator[any]{
 		rapid.Just[any](nil), rapid.Bool().AsAny(), rapid.Int().AsAny(), rapid.StringN(0, 8, -1).AsAny(),
-		rapid.Float64().AsAny(), rapid.Map(rapid.IntRange(-70, 70), func(e int) any { return math.Ldexp(1.5, e) }),
+		rapid.Map(rapid.Float64(), notHuge), rapid.Map(rapid.IntRange(-70, 70), func(e int) any { return notHuge(math.Ldexp(1.5, e)) }),
 		rapid.Map(rapid.SliceOfN(rapid.StringN(0, 3, -1), 0, 3), func(s []string) any { return s }),
 	}
 	if depth > 0 {

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -114,14 +115,50 @@ func wholeFloat(f float64) any {
 	return f
 }
 
-// encodeJSON appends the canonical JSON of a canonical value: names in order of
-// their bytes, no spaces, integers in full.
+// encodeJSON appends the JSON of a canonical value: names in order of their bytes,
+// no spaces, integers in full, other numbers as ECMAScript writes them.
 func encodeJSON(dst []byte, v any) ([]byte, error) {
-	text, err := json.Marshal(v, json.Deterministic(true))
-	if err != nil {
-		return dst, err
+	switch v := v.(type) {
+	case nil:
+		return append(dst, "null"...), nil
+	case bool:
+		return strconv.AppendBool(dst, v), nil
+	case int:
+		return strconv.AppendInt(dst, int64(v), 10), nil
+	case float64:
+		return jsontext.AppendFloat(dst, v, 64), nil
+	case string:
+		return jsontext.AppendQuote(dst, v)
+	case []any:
+		dst = append(dst, '[')
+		for i, item := range v {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			var err error
+			if dst, err = encodeJSON(dst, item); err != nil {
+				return dst, err
+			}
+		}
+		return append(dst, ']'), nil
+	case map[string]any:
+		dst = append(dst, '{')
+		for i, name := range slices.Sorted(maps.Keys(v)) {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			var err error
+			if dst, err = jsontext.AppendQuote(dst, name); err != nil {
+				return dst, err
+			}
+			if dst, err = encodeJSON(append(dst, ':'), v[name]); err != nil {
+				return dst, err
+			}
+		}
+		return append(dst, '}'), nil
+	default:
+		return dst, fmt.Errorf("%T is no value of JSON", v)
 	}
-	return append(dst, text...), nil
 }
 
 // canonical makes a canonical value of what an expression gave. Parts that are
