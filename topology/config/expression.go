@@ -107,14 +107,13 @@ func (s scope) with(name string, fields ...string) scope {
 // inputScope is what the expressions of an input see.
 func inputScope() scope {
 	open := types.Map{types.Extra: types.Any}
-	return scope{variables: types.Map{"event": open, "header": open, "key": types.String}}.with("meta", "timestamp")
+	return scope{variables: types.Map{"event": types.Any, "header": open, "key": types.String}}.with("meta", "timestamp")
 }
 
 // updateScope is what an update sees. The fields of state are known where initial
 // and every result of the update are written as a map.
 func updateScope(initial any, update string) scope {
-	open := types.Map{types.Extra: types.Any}
-	s := scope{variables: types.Map{"event": open, "key": types.String, "state": types.Any}}.
+	s := scope{variables: types.Map{"event": types.Any, "key": types.String, "state": types.Any}}.
 		with("meta", "class", "epoch", "id", "sequence", "time", "version")
 	object, ok := initial.(map[string]any)
 	if !ok {
