@@ -20,9 +20,9 @@ func (s *Sequencer) apply(ev *Event, try tryKind, redrive bool) {
 		s.contract.OnVersionBackward == policies.VersionReject {
 		if redrive {
 			s.row.rare.redriving = false // its letter stays
-			return
+		} else {
+			s.fail(ev, try, policies.ReasonVersionBackward, policies.NoRule)
 		}
-		s.fail(ev, try, policies.ReasonVersionBackward, policies.NoRule)
 		return
 	}
 	attempt := 1
@@ -31,26 +31,28 @@ func (s *Sequencer) apply(ev *Event, try tryKind, redrive bool) {
 	}
 	s.flight = flight{active: true, ev: ev, try: try, redrive: redrive, attempt: attempt}
 	d := topology.Decision{Kind: topology.DecideApply, Rule: 9, Event: s.shown(ev), Attempt: attempt}
-	switch {
-	case try == tryCompensate:
+	switch try {
+	case tryCompensate:
 		d.Kind, d.Rule = topology.DecideCompensate, 8
-		if s.byTime {
-			d.Rule = 17
-		}
-	case try == tryAhead:
+	case tryAhead:
 		d.Mode = topology.ApplyAhead
-	case try == tryUnordered:
+	case tryUnordered:
 		d.Mode, d.Rule = topology.ApplyUnordered, 18
-	case attempt > 1:
-		d.Rule = 13
-	case ev.resolves != nil:
-		d.Rule = 4
+	default:
+		if ev.resolves {
+			d.Rule = 4
+		} else if s.bySeq && ev.Number > s.row.nextWithout(ev.Number) {
+			d.Rule = 10
+		}
+	}
+	switch {
 	case s.byVersion:
 		d.Rule = 14
 	case s.byTime:
 		d.Rule = 17
-	case s.contract.Gap == policies.GapApply && ev.Number > s.row.next():
-		d.Rule = 10
+	}
+	if attempt > 1 {
+		d.Rule = 13
 	}
 	s.emit(d)
 }
@@ -60,77 +62,80 @@ func (s *Sequencer) outcome(o topology.ApplyOutcome) {
 	f := s.flight
 	s.flight = flight{}
 	ev := f.ev
+	if ev.state == stateRetrying {
+		s.stopTrying(ev)
+	}
 	switch {
 	case o == topology.OutcomeDone:
 		s.done(ev, f)
 	case f.redrive:
 		s.row.rare.redriving = false // up to the first that fails
 	case o == topology.OutcomeRetryable && f.attempt <= s.retries:
-		if ev.state == stateRetrying {
-			s.stopTrying(ev)
-		}
-		e := s.keep(ev)
+		shown, e := s.shown(ev), s.keep(ev)
 		e.attempts = f.attempt
-		s.retry(e, ev, f.try)
+		s.tryAgain(e, f.try)
+		s.out[len(s.out)-1].Event = shown
 	default:
 		s.fail(ev, f.try, policies.ReasonPoison, 13)
 	}
 }
 
-// retry lets a handler that failed run again after the delay.
-func (s *Sequencer) retry(e, ev *Event, try tryKind) {
-	n := len(s.out)
-	s.tryAgain(e, try)
-	s.out[n].Event = s.shown(ev)
-}
-
 // done books an apply that succeeded.
 func (s *Sequencer) done(ev *Event, f flight) {
 	row := s.row
-	switch {
-	case f.try == tryCompensate:
-		s.settle(ev)
-		s.closeHole(ev)
+	s.settle(ev)
+	if f.try == tryCompensate {
+		s.closeHole(ev.Number)
+		s.remember(ev, false)
 		s.ledger.end(ev, colCompensated)
 		return
-	case !s.bySeq:
-		if s.byVersion {
-			row.more().winner = &winner{ev.Version, ev.EventTime, ev.ID}
-			row.version = max(row.version, ev.Version)
+	}
+	switch {
+	case s.byVersion:
+		x := row.more()
+		if x.winner == nil {
+			x.winner = &winner{}
 		}
-		s.remember(ev)
-	case f.try == tryAhead && ev.Number > row.last:
-		if ev.Number == row.last+1 { // its turn came while it was tried again
-			row.pass(ev.Number)
-		} else {
-			x := row.more()
-			x.void.remove(ev.Number)
-			x.ahead.add(ev.Number, ev.Number)
-		}
-		s.remember(ev)
+		x.winner.version, x.winner.eventTime = ev.Version, ev.EventTime
+		x.winner.id = append(x.winner.id[:0], ev.ID...)
+	case s.byTime:
+	case f.try == tryAhead && ev.Number > row.last+1:
+		s.claim(ev)
+		row.rare.ahead.add(ev.Number, ev.Number)
 	default:
 		row.pass(ev.Number)
 		if ev.Version != 0 && ev.Version < row.version {
 			s.ledger.counts[ev.Source].VersionBackward++
 		}
+	}
+	if f.try != tryAhead {
 		row.version = max(row.version, ev.Version)
-		s.remember(ev)
-		row.ids.trim(s.contract.IDMemory, row.last)
 	}
-	s.settle(ev)
-	if l := ev.resolves; l != nil { // R4: the second delivery resolves the letter of the first
-		ev.resolves = nil
-		s.held.RemoveLetter(l)
-		s.ledger.end(l, colApplied)
-		s.ledger.end(ev, colResolvedAgain)
-		s.emit(topology.Decision{Kind: topology.DecideResolve, Rule: 4, Event: &l.OrderEvent})
-		return
+	s.remember(ev, true)
+	row.ids.trim(s.contract.IDMemory, row.last)
+	if s.contract.Causal {
+		s.outside.Applied(s.shown(ev))
 	}
+	s.book(ev)
+}
+
+// book counts an applied event, and resolves the letter that it or an earlier
+// delivery of it had.
+func (s *Sequencer) book(ev *Event) {
 	if ev.state == stateLetter {
 		s.held.RemoveLetter(ev)
 		s.ledger.end(ev, colApplied)
 		s.emit(topology.Decision{Kind: topology.DecideResolve, Rule: policies.NoRule, Event: &ev.OrderEvent})
 		return
+	}
+	if ev.resolves {
+		if l := s.held.FindLetter(ev.hash, ev.Epoch, ev.position()); l != nil {
+			s.held.RemoveLetter(l)
+			s.ledger.end(l, colApplied)
+			s.ledger.end(ev, colResolvedAgain)
+			s.emit(topology.Decision{Kind: topology.DecideResolve, Rule: 4, Event: &l.OrderEvent})
+			return
+		}
 	}
 	s.ledger.end(ev, colApplied)
 }
@@ -141,7 +146,6 @@ func (s *Sequencer) settle(ev *Event) {
 	case stateHeld:
 		s.held.Delete(ev)
 	case stateRetrying:
-		s.stopTrying(ev)
 		s.held.Touch(ev)
 	case stateFresh, stateLetter, stateDone:
 	}
@@ -151,31 +155,28 @@ func (s *Sequencer) settle(ev *Event) {
 }
 
 // fail books an event that fails for good: a letter, and what its class's poison
-// policy says (R13).
+// policy says (R13). One whose letter does not fit is tried again later (R19).
 func (s *Sequencer) fail(ev *Event, try tryKind, reason policies.Reason, rule policies.Rule) {
 	row := s.row
-	park := s.contract.ClassOf(ev.Class).Poison != policies.PoisonSkip || (s.bySeq && row.full(s.contract.MaxHoles))
-	if !s.room(1) { // R19
-		if ev.state == stateFresh {
-			s.pause(ev, 19)
-			return
+	park := s.class(ev).Poison != policies.PoisonSkip || s.bySeq && row.full(s.contract.MaxHoles)
+	number, fresh := ev.Number, ev.state == stateFresh
+	if !ev.resolves && !s.room(1) {
+		if fresh {
+			s.pause(19)
+		} else {
+			s.tryAgain(ev, try)
 		}
-		s.stopTrying(ev)
-		s.tryAgain(ev, try)
 		return
 	}
 	s.settle(ev)
-	number, hash := ev.Number, ev.hash
 	s.letter(ev, reason, rule, park)
 	if s.bySeq {
 		switch {
 		case try == tryCompensate:
-			if row.rare != nil {
-				row.rare.holes.remove(number) // the hole closes in all four
-			}
+			s.closeHole(number) // it closes in all four
 		case park:
 		case try == tryAhead && number > row.next():
-			row.more().void.add(number, hash)
+			row.more().void.add(number, 0) // nobody waits for it
 		default:
 			row.pass(number)
 			row.more().holes.add(number, number)
@@ -183,6 +184,6 @@ func (s *Sequencer) fail(ev *Event, try tryKind, reason policies.Reason, rule po
 		}
 	}
 	if park {
-		s.parkAs(policies.ReasonEntityParked, rule)
+		s.park(policies.ReasonEntityParked, rule)
 	}
 }

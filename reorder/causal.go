@@ -1,8 +1,6 @@
 package reorder
 
-import (
-	"github.com/streamrun/streamrun/policies"
-)
+import "github.com/streamrun/streamrun/policies"
 
 // causeMissing reports whether the event must wait for its cause (R18). Causal
 // contracts are sequence contracts.
@@ -19,40 +17,34 @@ func (s *Sequencer) causallyHeld(number int64) bool {
 // holdForCause holds the event whose turn it is until its cause is applied.
 func (s *Sequencer) holdForCause(ev *Event) {
 	if s.loops(ev) {
-		if !s.room(1) {
-			s.refuseHeld(ev)
-			return
-		}
-		s.settle(ev)
-		s.letter(ev, policies.ReasonCauseCycle, 18, true)
-		s.parkAs(policies.ReasonEntityParked, 18)
+		s.parkFor(ev, policies.ReasonCauseCycle)
 		return
 	}
 	number := ev.Number
-	if s.held.Get(number) == nil {
+	if s.held.Get(number) != ev {
 		s.hold(ev, false, 18, 0)
 		if s.held.Get(number) == nil {
 			return // paused, or parked
 		}
 	}
-	x := s.row.more()
-	x.causal = timer{set: true, on: true, number: number, due: s.now + s.wait, arm: s.arm()}
+	s.row.more().causal = timer{set: true, on: true, number: number, due: s.now + s.wait, arm: s.arm()}
 }
 
-// refuseHeld keeps an event whose letter does not fit: the one in hand is paused,
-// any other is asked about again later.
-func (s *Sequencer) refuseHeld(ev *Event) {
-	if ev.state == stateFresh {
-		s.pause(ev, 19)
+// parkFor dead-letters an event because of its cause and parks the entity.
+func (s *Sequencer) parkFor(ev *Event, reason policies.Reason) {
+	if ev.state != stateFresh && !s.room(1) {
+		s.tryAgain(ev, tryLook) // its letter does not fit: it is asked about again later
 		return
 	}
-	s.tryAgain(ev, tryLook)
+	s.settle(ev)
+	if s.letter(ev, reason, 18, true) {
+		s.park(policies.ReasonEntityParked, 18)
+	}
 }
 
 // loops reports whether the chain of causes leads back to the event or is too long.
 func (s *Sequencer) loops(ev *Event) bool {
-	id := idOf(&ev.Metadata)
-	cause := ev.Causation
+	id, cause := idOf(&ev.Metadata), ev.Causation
 	for depth := 1; cause != ""; depth++ {
 		if cause == id || depth > s.contract.MaxDepth {
 			return true
@@ -66,38 +58,18 @@ func (s *Sequencer) loops(ev *Event) bool {
 func (s *Sequencer) fireCausal() {
 	x := s.row.rare
 	e := s.held.Get(x.causal.number)
-	if e == nil {
-		return
-	}
 	switch s.contract.OnTimeout {
 	case policies.OnTimeoutSkip:
 		if !s.row.retrying() {
 			s.apply(e, tryUnordered, false)
 			return
 		}
+		x.causal.on, x.causal.due, x.causal.arm = true, s.now+s.delay, s.arm() // ask again once the entity waits no more
 	case policies.OnTimeoutRebuild:
-		s.askRebuild(e.Number, 18)
-		return
+		s.askRebuild(e.Number, e.Number, 18)
 	case policies.OnTimeoutHold:
 		s.alarm(e.Number, 18)
-		return
 	default:
-		if s.room(1) {
-			s.settle(e)
-			s.letter(e, policies.ReasonCauseTimeout, 18, true)
-			s.parkAs(policies.ReasonEntityParked, 18)
-			return
-		}
+		s.parkFor(e, policies.ReasonCauseTimeout)
 	}
-	// It cannot be done now: ask again a little later.
-	x.causal.on, x.causal.due, x.causal.arm = true, s.now+s.delay, s.arm()
-}
-
-// idOf is the id of an event: its idempotency key, or what is derived from entity,
-// epoch and sequence.
-func idOf(m *policies.Metadata) string {
-	if m.ID != "" {
-		return m.ID
-	}
-	return DerivedID(m.Entity, m.Epoch, m.Sequence)
 }

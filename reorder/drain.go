@@ -1,72 +1,46 @@
 package reorder
 
 import (
-	"slices"
-
 	"github.com/streamrun/streamrun/policies"
 	"github.com/streamrun/streamrun/topology"
 )
 
-// drain applies held events while one is next, and decides the waiting ones again.
-// It ends at an apply, and reports whether the budget cut it.
-func (s *Sequencer) drain() (more bool) {
-	if s.row.parked {
-		return s.evacuate()
-	}
-	for !s.flight.active && !s.row.retrying() && s.drainable() {
-		if len(s.out) >= s.budget {
-			return true
-		}
-		s.drainOne()
-		if s.row.parked {
-			return s.evacuate()
-		}
-	}
-	return false
-}
-
 // drainable reports whether drainOne has something to decide.
 func (s *Sequencer) drainable() bool {
+	row, x := s.row, s.row.rare
 	e := s.held.Min()
-	if e == nil || s.row.parked || s.row.retrying() {
+	if row.parked {
+		return e != nil && x != nil && x.evacuate != "" && s.room(1)
+	}
+	if e == nil || row.retrying() {
 		return false
 	}
-	if x := s.row.rare; x != nil && len(x.waiting) > 0 {
-		return true
-	}
-	if !s.bySeq {
-		return false
-	}
-	next := s.row.next()
-	return e.Number <= next && (!s.causallyHeld(e.Number) || !s.causeMissing(e))
-}
-
-// drainOne decides about the held event whose turn it is, or about the first that waits.
-func (s *Sequencer) drainOne() {
-	e := s.held.Min()
-	if s.bySeq && e.Number == s.row.next() && !(s.causallyHeld(e.Number) && s.causeMissing(e)) {
-		s.inOrder(e)
-		return
-	}
-	x := s.row.more()
-	if len(x.waiting) == 0 {
-		s.again(e) // a number that was passed while it waited
-		return
-	}
-	if s.byTime {
-		s.releaseWaiting()
-		return
-	}
-	i := 0
-	for j, n := range x.waiting {
-		if n < x.waiting[i] {
-			i = j
+	if s.bySeq {
+		if next := row.next(); e.Number < next || e.Number == next && (!s.causallyHeld(next) || !s.causeMissing(e)) {
+			return true
 		}
 	}
-	e = s.held.Get(x.waiting[i])
-	x.waiting = slices.Delete(x.waiting, i, i+1)
-	if e != nil && e.waiting {
+	return x != nil && len(x.waiting) > 0 && !s.busy()
+}
+
+// drainOne decides about the held event whose turn it is, or about the first of
+// those that waited for the entity.
+func (s *Sequencer) drainOne() {
+	row, x := s.row, s.row.more()
+	e := s.held.Min()
+	switch {
+	case row.parked:
+		s.evacuate(e)
+	case s.bySeq && e.Number == row.next() && (!s.causallyHeld(e.Number) || !s.causeMissing(e)):
+		s.inOrder(e)
+	case s.bySeq && e.Number < row.next(): // it was passed while it waited
 		s.again(e)
+	default:
+		first := s.held.Get(x.waiting[0])
+		x.waiting = x.waiting[1:]
+		if first != nil && first.waiting {
+			s.again(first)
+		}
 	}
 }
 
@@ -74,53 +48,29 @@ func (s *Sequencer) drainOne() {
 func (s *Sequencer) again(e *Event) {
 	s.held.Delete(e)
 	e.waiting = false
-	s.place(e, false)
-	if s.flight.active && s.flight.ev == e {
-		s.held.Put(e) // it waits for its outcome where it was
-	}
+	s.place(e)
 }
 
-// release applies a held event that the watermark passed (R17).
-func (s *Sequencer) release(e *Event) {
-	e.released = true
-	if s.row.parked || s.row.retrying() || (s.row.rare != nil && s.row.rare.draining) {
-		s.row.more().waiting = append(s.row.more().waiting, e.Number)
-		return
+// evacuate turns a held event of a parked entity into a letter.
+func (s *Sequencer) evacuate(e *Event) {
+	x, rule := s.row.rare, policies.Rule(13)
+	if x.evacuate == policies.ReasonGapTimeout {
+		rule = 11
 	}
-	s.apply(e, tryOrder, false)
-}
-
-// releaseWaiting applies the earliest of the released events that had to wait for a retry.
-func (s *Sequencer) releaseWaiting() {
-	x := s.row.more()
-	var first *Event
-	at := 0
-	for i, n := range x.waiting {
-		if e := s.held.Get(n); e != nil && (first == nil || earlier(e, first)) {
-			first, at = e, i
-		}
+	s.held.Delete(e)
+	s.letter(e, x.evacuate, rule, true)
+	if s.held.Len() == 0 {
+		x.evacuate, x.waiting = "", nil
 	}
-	if first == nil {
-		x.waiting = x.waiting[:0]
-		return
-	}
-	x.waiting = slices.Delete(x.waiting, at, at+1)
-	s.apply(first, tryOrder, false)
 }
 
 // rearm sees to the timer and the rebuild request of the head hole (R11): they
-// stand while a held event waits for the missing ones, and begin anew when next changes.
+// stand while a held event waits for missing ones, and begin anew when next changes.
 func (s *Sequencer) rearm() {
 	row, x := s.row, s.row.rare
 	e := s.held.Min()
-	if !s.bySeq || row.parked || e == nil || s.contract.Gap != policies.GapBuffer && s.contract.Gap != policies.GapRebuild {
-		if x != nil {
-			x.hole = timer{}
-		}
-		return
-	}
 	next := row.next()
-	if e.Number <= next || row.trying(next) != nil {
+	if !s.bySeq || row.parked || e == nil || e.Number <= next || row.trying(next) != nil {
 		if x != nil {
 			x.hole = timer{}
 		}
@@ -132,15 +82,23 @@ func (s *Sequencer) rearm() {
 		s.emit(topology.Decision{Kind: topology.DecideArm, Rule: 11, Due: x.hole.due, From: next})
 	}
 	if s.contract.Gap == policies.GapRebuild {
-		s.askRebuild(next, 10)
+		s.askRebuild(next, next, 10)
 	}
 }
 
-// askRebuild requests a rebuild from the first number of a hole, once per hole.
-func (s *Sequencer) askRebuild(next int64, rule policies.Rule) {
-	if x := s.row.more(); !x.asked.is(next) {
-		x.asked = mark{true, next}
-		s.emit(topology.Decision{Kind: topology.DecideRequestRebuild, Rule: rule, From: next})
+// askRebuild requests a rebuild for a hole, once per hole.
+func (s *Sequencer) askRebuild(hole, from int64, rule policies.Rule) {
+	if x := s.row.more(); !x.asked.is(hole) {
+		x.asked = mark{true, hole}
+		s.emit(topology.Decision{Kind: topology.DecideRequestRebuild, Rule: rule, From: from})
+	}
+}
+
+// alarm says, once per hole, that it stays open past its wait.
+func (s *Sequencer) alarm(hole int64, rule policies.Rule) {
+	if x := s.row.more(); !x.rung.is(hole) {
+		x.rung = mark{true, hole}
+		s.emit(topology.Decision{Kind: topology.DecideAlarm, Rule: rule, From: hole})
 	}
 }
 
@@ -173,24 +131,16 @@ func (s *Sequencer) fireHole() {
 	switch s.contract.OnTimeout {
 	case policies.OnTimeoutSkip:
 		if s.row.full(s.contract.MaxHoles) {
-			s.parkAs(policies.ReasonGapTimeout, 11)
-			return
+			s.park(policies.ReasonGapTimeout, 11)
+		} else {
+			s.skip(11)
 		}
-		s.skip(11)
 	case policies.OnTimeoutRebuild:
-		s.askRebuild(next, 11)
+		s.askRebuild(next, s.row.last+1, 11)
 	case policies.OnTimeoutHold:
 		s.alarm(next, 11)
 	default:
-		s.parkAs(policies.ReasonGapTimeout, 11)
-	}
-}
-
-// alarm says, once per hole, that it stays open past its wait.
-func (s *Sequencer) alarm(next int64, rule policies.Rule) {
-	if x := s.row.more(); !x.rung.is(next) {
-		x.rung = mark{true, next}
-		s.emit(topology.Decision{Kind: topology.DecideAlarm, Rule: rule, From: next})
+		s.park(policies.ReasonGapTimeout, 11)
 	}
 }
 
@@ -202,5 +152,5 @@ func (s *Sequencer) fireTry(e *Event) {
 	}
 	s.stopTrying(e)
 	e.attempts++
-	s.place(e, s.busy())
+	s.place(e)
 }

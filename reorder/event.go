@@ -1,40 +1,42 @@
 package reorder
 
 import (
+	"strings"
+
 	"github.com/streamrun/streamrun/policies"
 	"github.com/streamrun/streamrun/topology"
 )
 
 // An Event is a delivered event that is kept: it waits, is being tried again, or
-// has a letter. It is made by the sequencer and owned by the Held store that keeps it.
+// has a letter. The sequencer makes it; the Held store that keeps it owns it.
 type Event struct {
 	topology.OrderEvent
 	Number int64 // key among the held: the sequence number, or an arrival number in the other orders
 
-	hash  uint64 // of the id; 0 when it is derived
-	state state
-
-	waiting  bool   // held only until a local retry or a drain ends, then decided again
-	kept     bool   // put among the held: a durable buffer has its row until it is decided
-	resolves *Event // the letter that its apply resolves (R4)
-
-	// local retry and looks
-	try      tryKind
-	attempts int   // handler runs, or looks, so far
-	due, arm int64 // when it is tried again
-
-	// letter
+	// Of a letter.
 	Reason  policies.Reason
 	Rule    policies.Rule
 	Parks   bool  // the letter keeps the entity parked while it can be next
 	Ordinal int64 // order of arrival among the letters of the entity
 
-	// bookkeeping of the machine
-	entity       *topology.Entity
-	touched      bool
-	heldStored   bool
-	letterStored bool
-	released     bool // event time: the watermark has passed it
+	hash     uint64 // of the id; 0 when the number is the id
+	state    state
+	waiting  bool // held only until the entity is no longer busy, then decided again
+	kept     bool // a durable buffer has its row until it is decided
+	resolves bool // its apply resolves the letter of an earlier delivery (R4)
+	bare     bool // a letter that can never be next: its bytes are not kept
+
+	// Local retry and looks.
+	try      tryKind
+	attempts int   // handler runs, or looks, so far
+	due, arm int64 // when it is tried again
+
+	// Bookkeeping of the machine.
+	owner        *entity
+	changed      bool // listed among the changed ones
+	heldStored   bool // the order topic has its held row
+	letterStored bool // the order topic has its letter row
+	indexed      bool // in the machine's indexes of waiting events
 }
 
 // state is what became of a kept event so far.
@@ -52,13 +54,22 @@ const (
 type tryKind uint8
 
 const (
-	tryNone tryKind = iota
-	tryOrder      // the handler, in order
-	tryAhead      // the handler, ahead
-	tryUnordered  // the handler, without the cause
-	tryCompensate // the compensation
-	tryLook       // the gap
+	tryNone       tryKind = iota
+	tryOrder              // the handler, in order
+	tryAhead              // the handler, ahead
+	tryUnordered          // the handler, without the cause
+	tryCompensate         // the compensation
+	tryLook               // the gap
 )
+
+// own copies the strings that the event shares with the record it came with.
+func (e *Event) own() {
+	e.Entity = strings.Clone(e.Entity)
+	e.ID = strings.Clone(e.ID)
+	e.Causation = strings.Clone(e.Causation)
+	e.Correlation = strings.Clone(e.Correlation)
+	e.Class = strings.Clone(e.Class)
+}
 
 // position is the number of the event in its epoch, or noNumber.
 func (e *Event) position() int64 {
@@ -86,6 +97,9 @@ func earlier(a, b *Event) bool {
 	}
 	if a.ID != b.ID {
 		return a.ID < b.ID
+	}
+	if a.Entity != b.Entity {
+		return a.Entity < b.Entity
 	}
 	return a.Number < b.Number
 }

@@ -1,6 +1,7 @@
 package reorder
 
 import (
+	"iter"
 	"sort"
 
 	"github.com/tidwall/btree"
@@ -17,10 +18,8 @@ type Held interface {
 	Get(number int64) *Event
 	// Find is the waiting event of an id, given by its hash, or nil.
 	Find(hash uint64) *Event
-	// Below is the greatest number of a waiting event below the given one.
-	Below(number int64) (int64, bool)
-	// Scan calls f for the waiting events in order until it answers false. f changes nothing.
-	Scan(f func(*Event) bool)
+	// Max is the waiting event that comes last, nil when none waits.
+	Max() *Event
 	// Put and Delete change the waiting events; Number is the key.
 	Put(e *Event)
 	Delete(e *Event)
@@ -36,7 +35,7 @@ type Held interface {
 	// AddLetter gives the letter its ordinal and keeps it; RemoveLetter forgets it.
 	AddLetter(e *Event)
 	RemoveLetter(e *Event)
-	// Touch says that a kept letter changed.
+	// Touch says that a kept event changed.
 	Touch(e *Event)
 }
 
@@ -127,31 +126,29 @@ func (m *Memory) Find(hash uint64) *Event {
 	return nil
 }
 
-// Below implements Held.
-func (m *Memory) Below(number int64) (below int64, ok bool) {
-	if m.tree == nil {
-		i := sort.Search(len(m.small), func(i int) bool { return m.small[i].Number >= number })
-		if i == 0 {
-			return 0, false
-		}
-		return m.small[i-1].Number, true
+// Max implements Held.
+func (m *Memory) Max() *Event {
+	if m.tree != nil {
+		e, _ := m.tree.Max()
+		return e
 	}
-	m.tree.Descend(&Event{Number: number - 1}, func(e *Event) bool {
-		below, ok = e.Number, true
-		return false
-	})
-	return below, ok
+	if n := len(m.small); n > 0 {
+		return m.small[n-1]
+	}
+	return nil
 }
 
-// Scan implements Held.
-func (m *Memory) Scan(f func(*Event) bool) {
-	if m.tree != nil {
-		m.tree.Scan(f)
-		return
-	}
-	for _, e := range m.small {
-		if !f(e) {
+// all yields the waiting events in order.
+func (m *Memory) all() iter.Seq[*Event] {
+	return func(yield func(*Event) bool) {
+		if m.tree != nil {
+			m.tree.Scan(yield)
 			return
+		}
+		for _, e := range m.small {
+			if !yield(e) {
+				return
+			}
 		}
 	}
 }
@@ -300,35 +297,27 @@ func (m *Memory) NextLetter(after *Event) (next *Event) {
 
 // AddLetter implements Held.
 func (m *Memory) AddLetter(e *Event) {
+	e.Ordinal = 1
+	if m.letters != nil {
+		e.Ordinal = m.letters.ordinal + 1
+	}
+	m.keepLetter(e)
+	m.Touch(e)
+}
+
+// keepLetter keeps a letter under the ordinal that it has.
+func (m *Memory) keepLetter(e *Event) {
 	if m.letters == nil {
 		m.letters = &letters{
 			byHash: make(map[uint64][]*Event),
 			order:  btree.NewBTreeGOptions(letterLess, btree.Options{NoLocks: true, Degree: 8}),
 		}
 	}
-	m.letters.ordinal++
-	e.Ordinal = m.letters.ordinal
-	m.keepLetter(e)
-	m.Touch(e)
-}
-
-func (m *Memory) keepLetter(e *Event) {
+	m.letters.ordinal = max(m.letters.ordinal, e.Ordinal)
 	m.letters.order.Set(e)
 	if e.hash != 0 {
 		m.letters.byHash[e.hash] = append(m.letters.byHash[e.hash], e)
 	}
-}
-
-// restoreLetter keeps a letter under the ordinal that it has.
-func (m *Memory) restoreLetter(e *Event) {
-	ordinal := e.Ordinal
-	m.AddLetter(e)
-	if ordinal > 0 {
-		m.letters.order.Delete(e)
-		e.Ordinal = ordinal
-		m.letters.order.Set(e)
-	}
-	m.letters.ordinal = max(m.letters.ordinal-1, ordinal)
 }
 
 // RemoveLetter implements Held.

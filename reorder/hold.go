@@ -20,47 +20,55 @@ func (s *Sequencer) hold(ev *Event, waiting bool, rule policies.Rule, blocker in
 // put lets the event wait.
 func (s *Sequencer) put(ev *Event, waiting bool, rule policies.Rule, blocker int64) {
 	again := ev.state == stateHeld
-	shown := s.shown(ev)
-	e := s.keep(ev)
-	x := s.row.more()
-	if !s.bySeq && !again && e.Number == 0 {
+	shown, e, x := s.shown(ev), s.keep(ev), s.row.more()
+	if !s.bySeq && e.Number == 0 {
 		x.arrival++
 		e.Number = x.arrival
 	}
-	if s.bySeq && len(x.void) > 0 && e.Number > s.row.last {
-		x.void.remove(e.Number) // another id claims it
-	}
+	s.claim(e)
 	if !again {
 		s.ledger.move(e, stateHeld)
 	}
 	e.try, e.kept, e.waiting = tryNone, true, waiting
 	s.held.Put(e)
 	if waiting {
-		x.waiting = append(x.waiting, e.Number)
+		i, _ := slices.BinarySearch(x.waiting, e.Number)
+		x.waiting = slices.Insert(x.waiting, i, e.Number)
 	}
 	if !again {
 		s.emit(topology.Decision{Kind: topology.DecideHold, Rule: rule, Event: shown, Blocker: blocker})
 	}
 }
 
-// overflow decides about an event that would exceed the held count (R12).
-func (s *Sequencer) overflow(ev *Event) {
+// claim takes a void number: another id than the one that made it void has it now.
+func (s *Sequencer) claim(e *Event) {
+	if s.bySeq && e.Number > s.row.last {
+		s.row.more().void.remove(e.Number)
+	}
+}
+
+// overflow decides about an event that would exceed the held count (R12). It
+// reports whether the event is held all the same.
+func (s *Sequencer) overflow(ev *Event) (held bool) {
 	switch {
-	case s.contract.OnOverflow == policies.OnOverflowPark && s.room(s.held.Len()+1):
-		s.parkAs(policies.ReasonGapTimeout, 12)
-		s.evacuate()
-		s.letter(ev, policies.ReasonEntityParked, 12, true)
-		return
+	case s.contract.OnOverflow == policies.OnOverflowPark:
+		s.park(policies.ReasonGapTimeout, 12)
+		for s.drainable() {
+			s.evacuate(s.held.Min())
+		}
+		s.refuse(ev, policies.ReasonEntityParked, 12, true)
+		return false
 	case s.contract.OnOverflow == policies.OnOverflowSkip && s.skippable(ev):
 		s.put(ev, false, 12, s.row.next())
 		s.skip(12)
-		return
+		return true
 	}
 	if ev.state == stateFresh {
-		s.pause(ev, 12)
-		return
+		s.pause(12)
+	} else {
+		s.tryAgain(ev, tryLook) // it cannot be given back: it looks again later
 	}
-	s.tryAgain(ev, tryLook) // it cannot be given back: it looks again later
+	return false
 }
 
 // skippable reports whether a skip would let at least one held event go.
@@ -84,14 +92,12 @@ func (s *Sequencer) skippable(ev *Event) bool {
 // which is never given up. Under event time the earliest held event is released.
 func (s *Sequencer) skip(rule policies.Rule) {
 	if s.byTime {
-		e := s.held.Min()
-		e.released = true
-		s.row.more().waiting = append(s.row.more().waiting, e.Number)
+		s.apply(s.held.Min(), tryOrder, false)
 		return
 	}
-	row, x := s.row, s.row.more()
+	row := s.row
 	to := s.held.Min().Number
-	for _, e := range x.tries {
+	for _, e := range row.rare.tries {
 		if e.Number > row.last {
 			to = min(to, e.Number)
 		}
@@ -100,42 +106,9 @@ func (s *Sequencer) skip(rule policies.Rule) {
 	if from >= to {
 		return
 	}
-	// pass ends at a number that is decided; here the last one is given up as well.
-	last := to - 1
-	isAhead := x.ahead.has(last)
-	row.pass(last)
-	if !isAhead {
-		x.holes.add(last, last)
-	}
+	row.skipTo(to - 1)
 	row.ids.trim(s.contract.IDMemory, row.last)
-	s.emit(topology.Decision{Kind: topology.DecideSkip, Rule: rule, From: from, To: last})
-}
-
-// evacuate turns held events of a parked entity into letters while the budget and
-// the room for letters last. It reports whether the budget cut it.
-func (s *Sequencer) evacuate() (more bool) {
-	x := s.row.rare
-	if x == nil || x.evacuate == "" {
-		return false
-	}
-	rule := policies.Rule(13)
-	if x.evacuate == policies.ReasonGapTimeout {
-		rule = 11
-	}
-	for e := s.held.Min(); e != nil; e = s.held.Min() {
-		if len(s.out) >= s.budget {
-			return true
-		}
-		if !s.room(1) {
-			return false
-		}
-		s.held.Delete(e)
-		s.letter(e, x.evacuate, rule, true)
-	}
-	x.evacuate = ""
-	x.waiting = nil
-	x.causal = timer{}
-	return false
+	s.emit(topology.Decision{Kind: topology.DecideSkip, Rule: rule, From: from, To: to - 1})
 }
 
 // look lets the event look at the gap again later (R10, gap=retry).
@@ -149,37 +122,29 @@ func (s *Sequencer) look(ev *Event) {
 
 // tryAgain puts the event among those that are tried again after the delay.
 func (s *Sequencer) tryAgain(ev *Event, what tryKind) {
-	shown := s.shown(ev)
-	e := s.keep(ev)
-	x := s.row.more()
-	if s.bySeq && len(x.void) > 0 && e.Number > s.row.last {
-		x.void.remove(e.Number)
-	}
-	if e.state == stateHeld && s.held.Get(e.Number) == e {
+	shown, e := s.shown(ev), s.keep(ev)
+	s.claim(e)
+	if s.held.Get(e.Number) == e {
 		s.held.Delete(e)
 	}
 	if e.state != stateRetrying {
 		s.ledger.move(e, stateRetrying)
 	}
-	if what == tryLook {
-		e.kept = false // looks are volatile
-	}
-	e.waiting = false
-	e.try, e.due, e.arm = what, s.now+s.delay, s.arm()
-	x.tries = append(x.tries, e)
 	rule := policies.Rule(13)
 	if what == tryLook {
 		rule = 10
+		e.kept = false // looks are volatile
+		s.held.Touch(e)
 	}
+	e.waiting = false
+	e.try, e.due, e.arm = what, s.now+s.delay, s.arm()
+	s.row.more().tries = append(s.row.more().tries, e)
 	s.emit(topology.Decision{Kind: topology.DecideRetry, Rule: rule, Event: shown, Attempt: e.attempts + 1, Due: e.due})
 }
 
 // stopTrying takes the event out of those that are tried again.
 func (s *Sequencer) stopTrying(e *Event) {
 	x := s.row.rare
-	if x == nil {
-		return
-	}
 	if i := slices.Index(x.tries, e); i >= 0 {
 		x.tries = slices.Delete(x.tries, i, i+1)
 	}

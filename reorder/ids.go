@@ -1,18 +1,42 @@
 package reorder
 
-import "github.com/cespare/xxhash/v2"
+import (
+	"encoding/binary"
+	"math"
+	"strconv"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/streamrun/streamrun/policies"
+)
 
 // noNumber marks a remembered id without a number of the present epoch.
-const noNumber = -1
+const noNumber = math.MaxInt64
 
 // indexFrom is the number of ids from which a search by map beats a scan.
 const indexFrom = 64
 
-// An idEntry is one remembered id: the number it was decided under and its hash.
+// An idEntry is one remembered id: its hash, the number it was decided under, and
+// whether it was applied or decided otherwise. The number is kept shifted left by
+// one, above the bit that says applied.
 type idEntry struct {
-	number int64
-	hash   uint64
+	tag  uint64
+	hash uint64
 }
+
+func newIDEntry(number int64, hash uint64, applied bool) idEntry {
+	tag := uint64(number) << 1
+	if applied {
+		tag |= 1
+	}
+	return idEntry{tag, hash}
+}
+
+func (e idEntry) number() int64 { return int64(e.tag >> 1) }
+func (e idEntry) applied() bool { return e.tag&1 != 0 }
+
+// above reports whether the number is one of the present epoch beyond last.
+func (e idEntry) above(last int64) bool { n := e.number(); return n > last && n != noNumber }
 
 // ids remembers the ids decided last, in the order of recording, as a ring.
 // The zero value is empty.
@@ -24,20 +48,44 @@ type ids struct {
 
 // idIndex finds entries of a large memory.
 type idIndex struct {
-	byHash   map[uint64]struct{}
+	byHash   map[uint64]idEntry
 	byNumber map[int64]uint64
 }
 
 // hashID returns the hash under which an id is remembered; never 0, which stands
-// for an id that is derived from entity, epoch and sequence.
+// for no id.
 func hashID(id string) uint64 {
 	if id == "" {
 		return 0
 	}
-	if h := xxhash.Sum64String(id); h != 0 {
-		return h
+	return max(xxhash.Sum64String(id), 1)
+}
+
+// hashPlace returns the hash of an id that is derived from epoch and sequence.
+func hashPlace(m *policies.Metadata) uint64 {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(m.Epoch))
+	binary.BigEndian.PutUint64(b[8:], uint64(m.Sequence))
+	return max(xxhash.Sum64(b[:]), 1)
+}
+
+// DerivedID is the id of an event that carries none: "entity/epoch/sequence".
+func DerivedID(entity string, epoch, sequence int64) string {
+	return string(appendDerivedID(nil, entity, epoch, sequence))
+}
+
+func appendDerivedID(b []byte, entity string, epoch, sequence int64) []byte {
+	b = append(append(b, entity...), '/')
+	b = append(strconv.AppendInt(b, epoch, 10), '/')
+	return strconv.AppendInt(b, sequence, 10)
+}
+
+// idOf is the id of an event: its idempotency key, or what is derived.
+func idOf(m *policies.Metadata) string {
+	if m.ID != "" || !m.HasSequence {
+		return m.ID
 	}
-	return 1
+	return DerivedID(m.Entity, m.Epoch, m.Sequence)
 }
 
 func (m *ids) has(hash uint64) bool {
@@ -53,57 +101,63 @@ func (m *ids) has(hash uint64) bool {
 	return false
 }
 
-// at returns the id recorded for a number of the present epoch.
-func (m *ids) at(number int64) (hash uint64, ok bool) {
+// find returns the entry of an id.
+func (m *ids) find(hash uint64) (idEntry, bool) {
 	if m.index != nil {
-		hash, ok = m.index.byNumber[number]
-		return hash, ok
+		e, ok := m.index.byHash[hash]
+		return e, ok
 	}
-	for i := range m.ring {
-		if m.ring[i].number == number {
-			return m.ring[i].hash, true
+	for _, e := range m.ring {
+		if e.hash == hash {
+			return e, true
 		}
 	}
-	return 0, false
+	return idEntry{}, false
+}
+
+// at reports whether an id is recorded for a number of the present epoch.
+func (m *ids) at(number int64) bool {
+	if m.index != nil {
+		_, ok := m.index.byNumber[number]
+		return ok
+	}
+	for i := range m.ring {
+		if m.ring[i].number() == number {
+			return true
+		}
+	}
+	return false
 }
 
 // record remembers an id and forgets those recorded first beyond the limit, but
 // none whose number is above last: an id applied ahead stays until last passes it.
-func (m *ids) record(number int64, hash uint64, limit int, last int64) {
-	if hash == 0 {
+func (m *ids) record(e idEntry, limit int, last int64) {
+	if e.hash == 0 {
 		return
 	}
-	if len(m.ring) == limit && m.ring[m.head].number <= last && m.index == nil {
-		if !m.has(hash) {
-			m.ring[m.head] = idEntry{number, hash}
-			if m.head++; m.head == len(m.ring) {
-				m.head = 0
-			}
+	if len(m.ring) == limit && limit > 0 && !m.ring[m.head].above(last) {
+		if m.index != nil {
+			m.unindex(m.ring[m.head])
+			m.reindex(e)
 		}
-		return
-	}
-	m.recordSlow(number, hash, limit, last)
-}
-
-func (m *ids) recordSlow(number int64, hash uint64, limit int, last int64) {
-	if m.has(hash) {
-		return
-	}
-	if len(m.ring) == limit && m.ring[m.head].number <= last {
-		m.unindex(m.ring[m.head])
-		m.ring[m.head] = idEntry{number, hash}
+		m.ring[m.head] = e
 		if m.head++; m.head == len(m.ring) {
 			m.head = 0
 		}
-		m.reindex(idEntry{number, hash})
 		return
 	}
 	m.straighten()
-	m.ring = append(m.ring, idEntry{number, hash})
-	m.reindex(idEntry{number, hash})
+	m.ring = append(m.ring, e)
+	m.reindex(e)
 	m.trim(limit, last)
+	m.grow()
+}
+
+// grow makes the index when a scan would take too long.
+func (m *ids) grow() {
 	if m.index == nil && len(m.ring) >= indexFrom {
-		m.buildIndex()
+		m.index = &idIndex{make(map[uint64]idEntry), make(map[int64]uint64)}
+		m.each(m.reindex)
 	}
 }
 
@@ -116,7 +170,7 @@ func (m *ids) trim(limit int, last int64) {
 	m.straighten()
 	kept := m.ring[:0]
 	for _, e := range m.ring {
-		if excess > 0 && e.number <= last {
+		if excess > 0 && !e.above(last) {
 			m.unindex(e)
 			excess--
 			continue
@@ -149,26 +203,22 @@ func (m *ids) each(f func(idEntry)) {
 
 // newEpoch keeps the ids and takes their numbers away: they belong to the old epoch.
 func (m *ids) newEpoch() {
-	for i := range m.ring {
-		m.ring[i].number = noNumber
+	for i, e := range m.ring {
+		m.ring[i] = newIDEntry(noNumber, e.hash, e.applied())
 	}
 	if m.index != nil {
 		clear(m.index.byNumber)
+		m.each(m.reindex)
 	}
-}
-
-func (m *ids) buildIndex() {
-	m.index = &idIndex{make(map[uint64]struct{}), make(map[int64]uint64)}
-	m.each(m.reindex)
 }
 
 func (m *ids) reindex(e idEntry) {
 	if m.index == nil {
 		return
 	}
-	m.index.byHash[e.hash] = struct{}{}
-	if e.number != noNumber {
-		m.index.byNumber[e.number] = e.hash
+	m.index.byHash[e.hash] = e
+	if n := e.number(); n != noNumber {
+		m.index.byNumber[n] = e.hash
 	}
 }
 
@@ -177,7 +227,7 @@ func (m *ids) unindex(e idEntry) {
 		return
 	}
 	delete(m.index.byHash, e.hash)
-	if e.number != noNumber && m.index.byNumber[e.number] == e.hash {
-		delete(m.index.byNumber, e.number)
+	if n := e.number(); m.index.byNumber[n] == e.hash {
+		delete(m.index.byNumber, n)
 	}
 }

@@ -106,3 +106,6 @@ func (l *ledger) end(e *Event, c column) {
 	e.state = stateDone
 	*l.at(e.Source, c)++
 }
+
+// lowest returns the lowest offset of the source that must not be committed yet.
+func (l *ledger) lowest(source int) (int64, bool) { return l.pending[source].Min() }

@@ -2,81 +2,74 @@ package reorder
 
 import (
 	"math"
-	"strconv"
 
+	"github.com/streamrun/streamrun/policies"
 	"github.com/streamrun/streamrun/topology"
 )
 
-// DerivedID is the id of an event that carries none: "entity/epoch/sequence".
-func DerivedID(entity string, epoch, sequence int64) string {
-	b := append([]byte(entity), '/')
-	b = strconv.AppendInt(b, epoch, 10)
-	b = append(b, '/')
-	return string(strconv.AppendInt(b, sequence, 10))
-}
-
 // redrive begins a re-drive: letters are applied in sequence order, one attempt
-// each, up to the first that is not next or fails.
+// each, up to the first that is not next or fails. An entity in local retry has none.
 func (s *Sequencer) redrive() {
-	if s.busy() {
-		return
-	}
-	s.row.more().redriving = true
-	if s.row.parked {
-		s.evacuate() // held events whose letters did not fit before
+	if !s.row.retrying() && s.held.Letters() > 0 {
+		s.row.more().redriving = true
 	}
 }
 
-// redriveOn applies the next letter, or ends the re-drive.
-func (s *Sequencer) redriveOn() {
+// redriving reports whether a re-drive goes on.
+func (s *Sequencer) redriving() bool { return s.row.rare != nil && s.row.rare.redriving }
+
+// redriveOne applies the letter whose turn it is, or ends the re-drive.
+func (s *Sequencer) redriveOne() {
 	x := s.row.rare
 	if s.row.retrying() {
 		x.redriving = false
 		return
 	}
-	if s.bySeq {
-		if l := s.held.NextLetter(s.passed()); l != nil && l.Epoch == s.row.epoch &&
-			l.Number == s.row.nextWithout(l.Number) && s.free(l.Number) {
-			try := tryOrder
-			if s.causeMissing(l) {
-				try = tryUnordered
-			}
-			s.apply(l, try, true)
-			if s.flight.active {
-				return
-			}
-		}
-	} else if s.redriveUnnumbered() {
+	l := s.nextToRedrive()
+	if l == nil {
+		x.redriving = false
+		s.unpark()
 		return
 	}
-	x.redriving = false
-	s.unpark()
-}
-
-// passed is a pivot after every letter that can never be next.
-func (s *Sequencer) passed() *Event {
-	var e Event
-	e.Epoch, e.HasSequence, e.Sequence, e.Ordinal = s.row.epoch, true, s.row.last, math.MaxInt64-1
-	return &e
-}
-
-// redriveUnnumbered applies the first letter that parks, in the orders without
-// numbers. It reports whether one is in flight.
-func (s *Sequencer) redriveUnnumbered() bool {
-	for l := s.held.NextLetter(nil); l != nil; l = s.held.NextLetter(l) {
-		if !l.Parks {
-			continue
-		}
-		if s.byVersion && !s.wins(l) {
-			s.held.RemoveLetter(l)
-			s.remember(l)
-			s.drop(l, "superseded", 14)
-			continue
-		}
-		s.apply(l, tryOrder, true)
-		return true
+	if s.byVersion && !s.wins(l) {
+		s.held.RemoveLetter(l)
+		s.remember(l, false)
+		s.drop(l, policies.ReasonSuperseded, 14)
+		return
 	}
-	return false
+	try := tryOrder
+	if s.causeMissing(l) {
+		try = tryUnordered // the operator's word
+	}
+	s.apply(l, try, true)
+}
+
+// nextToRedrive returns the letter whose turn it is. A letter's number is taken as
+// undecided even if it is void. In the orders without numbers the letters that
+// park have their turn one by one.
+func (s *Sequencer) nextToRedrive() *Event {
+	l := s.firstRedrivable()
+	if !s.bySeq {
+		for l != nil && !l.Parks {
+			l = s.held.NextLetter(l)
+		}
+		return l
+	}
+	if l == nil || !s.redrivable(l, true) || l.Number != s.row.nextWithout(l.Number) || s.taken(l.Number) {
+		return nil
+	}
+	return l
+}
+
+// firstRedrivable returns the first letter that is not passed over: with a number
+// of the epoch above last.
+func (s *Sequencer) firstRedrivable() *Event {
+	if !s.bySeq {
+		return s.held.NextLetter(nil)
+	}
+	var pivot Event
+	pivot.Epoch, pivot.HasSequence, pivot.Sequence, pivot.Ordinal = s.row.epoch, true, s.row.last, math.MaxInt64-1
+	return s.held.NextLetter(&pivot)
 }
 
 // unpark ends the parking when no letter is left that keeps the entity parked and
@@ -85,15 +78,11 @@ func (s *Sequencer) unpark() {
 	if !s.row.parked || s.row.rare.evacuate != "" {
 		return
 	}
-	var l *Event
-	if s.bySeq {
-		l = s.passed()
-	}
-	for l = s.held.NextLetter(l); l != nil; l = s.held.NextLetter(l) {
-		if l.Parks && (!s.bySeq || l.Epoch == s.row.epoch) {
+	for l := s.firstRedrivable(); l != nil; l = s.held.NextLetter(l) {
+		if l.Parks && s.redrivable(l, true) {
 			return
 		}
 	}
 	s.row.parked = false
-	s.emit(topology.Decision{Kind: topology.DecideUnpark, Rule: 4})
+	s.emit(topology.Decision{Kind: topology.DecideUnpark, Rule: policies.NoRule})
 }

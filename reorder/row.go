@@ -8,7 +8,7 @@ type Row struct {
 	epoch   int64 // producer epoch the entity is in
 	start   int64 // first number of the epoch
 	last    int64 // every number up to it is decided, or a hole
-	version int64 // greatest version applied in order
+	version int64 // greatest version applied
 	ids     ids   // ids decided last
 	rare    *rare // nil while the entity has nothing but the above
 	known   bool  // whether epoch, start and last are set
@@ -23,7 +23,7 @@ type rare struct {
 
 	winner  *winner  // order_by=version
 	tries   []*Event // local retries and looks
-	waiting []int64  // numbers of the held that are decided again once the entity is not busy
+	waiting []int64  // numbers, ascending, of the held that are decided again once the entity is not busy
 	arrival int64    // arrival number of the last held event in the orders without numbers
 
 	hole   timer // of the head hole; its number is the hole's first
@@ -32,7 +32,6 @@ type rare struct {
 	rung   mark  // the hole that an alarm was given for
 
 	evacuate  policies.Reason // why the held of a parked entity become letters
-	draining  bool            // a drain was cut by the budget
 	redriving bool            // a re-drive goes on
 }
 
@@ -47,7 +46,7 @@ func (m mark) is(number int64) bool { return m.set && m.number == number }
 // winner is the tuple that an event must exceed under order_by=version (R14).
 type winner struct {
 	version, eventTime int64
-	id                 string
+	id                 []byte
 }
 
 // A timer is armed for a time; of timers due at the same time the one armed first fires first.
@@ -75,10 +74,13 @@ func (r *Row) Last() int64 { return r.last }
 // Epoch returns the producer epoch that the entity is in.
 func (r *Row) Epoch() int64 { return r.epoch }
 
+// Version returns the greatest version that was applied.
+func (r *Row) Version() int64 { return r.version }
+
 // Parked reports whether the entity is parked.
 func (r *Row) Parked() bool { return r.parked }
 
-// Holes calls f for every span of numbers that were given up.
+// Holes calls f for every span of numbers that were given up, ascending.
 func (r *Row) Holes(f func(from, to int64)) {
 	if r.rare == nil {
 		return
@@ -87,6 +89,9 @@ func (r *Row) Holes(f func(from, to int64)) {
 		f(s.from, s.to)
 	}
 }
+
+// Ahead reports whether the number was applied before its turn and last has not passed it.
+func (r *Row) Ahead(number int64) bool { return r.rare != nil && r.rare.ahead.has(number) }
 
 func (r *Row) more() *rare {
 	if r.rare == nil {
@@ -122,17 +127,39 @@ func (r *Row) nextWithout(unvoid int64) int64 {
 	}
 }
 
-// pass moves last to n: numbers between that are not ahead become holes, and last
-// goes on over the numbers ahead that follow without a gap.
+// pass moves last to n, which is decided; what it jumps over is given up.
 func (r *Row) pass(n int64) {
-	if r.rare == nil {
-		r.last = n
+	if r.rare != nil || n != r.last+1 {
+		r.more().giveUp(r.last+1, n-1)
+	}
+	r.advance(n)
+}
+
+// skipTo moves last to n and gives up everything up to it.
+func (r *Row) skipTo(n int64) {
+	r.more().giveUp(r.last+1, n)
+	r.advance(n)
+}
+
+// advance moves last to n, and on over the numbers ahead that follow without a break.
+func (r *Row) advance(n int64) {
+	r.last = n
+	x := r.rare
+	if x == nil {
 		return
 	}
-	x := r.rare
-	from := r.last + 1
+	x.ahead.dropTo(n)
+	if len(x.ahead) > 0 && x.ahead[0].from == n+1 {
+		r.last = x.ahead[0].to
+		x.ahead.dropTo(r.last)
+	}
+	x.void.dropTo(r.last)
+}
+
+// giveUp makes the numbers from to to holes, but those that are ahead.
+func (x *rare) giveUp(from, to int64) {
 	for _, a := range x.ahead {
-		if a.from >= n {
+		if a.from > to {
 			break
 		}
 		if from < a.from {
@@ -140,19 +167,8 @@ func (r *Row) pass(n int64) {
 		}
 		from = max(from, a.to+1)
 	}
-	if from < n {
-		x.holes.add(from, n-1)
-	}
-	r.last = n
-	if len(x.ahead) > 0 {
-		x.ahead.dropTo(n)
-		for len(x.ahead) > 0 && x.ahead[0].from == r.last+1 {
-			r.last = x.ahead[0].to
-			x.ahead.dropTo(r.last)
-		}
-	}
-	if len(x.void) > 0 {
-		x.void.dropTo(r.last)
+	if from <= to {
+		x.holes.add(from, to)
 	}
 }
 
@@ -174,16 +190,6 @@ func (r *Row) trying(number int64) *Event {
 	return nil
 }
 
-// tryingID returns the event in retry or waiting for a look that has the id.
-func (r *Row) tryingID(hash uint64) *Event {
-	for _, e := range r.rare.tries {
-		if e.hash == hash {
-			return e
-		}
-	}
-	return nil
-}
-
 // retrying reports whether the entity waits for a handler that is tried again.
 func (r *Row) retrying() bool {
 	if r.rare == nil {
@@ -197,7 +203,7 @@ func (r *Row) retrying() bool {
 	return false
 }
 
-// timer returns the earliest timer of the entity.
+// timer returns the earliest timer of the entity; none runs if on is false.
 func (r *Row) timer() (first timer) {
 	if r.rare == nil {
 		return timer{}
@@ -220,7 +226,8 @@ func (r *Row) timer() (first timer) {
 // quiet reports whether rare says nothing that still matters.
 func (r *Row) quiet() bool {
 	x := r.rare
-	return len(x.holes) == 0 && len(x.ahead) == 0 && len(x.void) == 0 && x.winner == nil &&
-		len(x.tries) == 0 && len(x.waiting) == 0 && !x.hole.set && !x.causal.set && x.evacuate == "" &&
-		!x.draining && !x.redriving && !(x.asked.set && x.asked.number > r.last) && !(x.rung.set && x.rung.number > r.last)
+	return len(x.holes)+len(x.ahead)+len(x.void)+len(x.tries)+len(x.waiting) == 0 &&
+		x.winner == nil && x.arrival == 0 && !x.hole.set && !x.causal.set &&
+		(!x.asked.set || x.asked.number <= r.last) && (!x.rung.set || x.rung.number <= r.last) &&
+		x.evacuate == "" && !x.redriving
 }

@@ -1,8 +1,6 @@
 package reorder
 
 import (
-	"math"
-
 	"github.com/streamrun/streamrun/policies"
 	"github.com/streamrun/streamrun/topology"
 )
@@ -12,14 +10,14 @@ import (
 // whoever knows the owner generation.)
 func (s *Sequencer) record(in *topology.OrderEvent) {
 	ev := s.identify(in)
-	s.newborn = false
 	row := s.row
-	if in.Entity == "" || (s.bySeq && !usable(&in.Metadata)) {
-		if in.Entity == "" {
-			s.lettersOnly(ev, policies.ReasonInvalidMetadata, 0)
-		} else {
-			s.letter(ev, policies.ReasonInvalidMetadata, 0, false)
-		}
+	s.newborn = false
+	if in.Entity == "" {
+		s.letterOnly(ev, policies.ReasonInvalidMetadata, 0)
+		return
+	}
+	if s.bySeq && !usable(&in.Metadata) {
+		s.letter(ev, policies.ReasonInvalidMetadata, 0, false)
 		return
 	}
 	if !row.known {
@@ -28,21 +26,15 @@ func (s *Sequencer) record(in *topology.OrderEvent) {
 		s.begin(in.Sequence)
 	}
 	if in.Epoch > row.epoch && s.contract.Reset == policies.ResetEpoch && !s.reset(ev) {
-		s.pause(ev, 19)
+		s.pause(19)
 		return
 	}
-	if s.decided(ev) { // R3
+	if s.decided(ev) {
 		s.duplicate(ev)
 		return
 	}
-	if l := s.held.FindLetter(ev.hash, ev.Epoch, ev.position()); l != nil { // R4
-		if s.bySeq && ev.Epoch == row.epoch && !row.parked && s.free(ev.Number) &&
-			ev.Number > row.last && ev.Number == row.nextWithout(ev.Number) && !s.causeMissing(ev) {
-			ev.resolves = l
-			s.apply(ev, tryOrder, false)
-			return
-		}
-		s.drop(ev, policies.ReasonDuplicateOfDLQ, 4)
+	if s.held.Letters() > 0 && s.held.FindLetter(ev.hash, ev.Epoch, ev.position()) != nil {
+		s.again4(ev)
 		return
 	}
 	switch {
@@ -51,7 +43,7 @@ func (s *Sequencer) record(in *topology.OrderEvent) {
 	case ev.Epoch > row.epoch:
 		s.letter(ev, policies.ReasonUnexpectedEpoch, 2, false)
 	default:
-		s.place(ev, s.busy())
+		s.place(ev)
 	}
 }
 
@@ -81,6 +73,7 @@ func (s *Sequencer) reset(ev *Event) bool {
 	}
 	if x := row.rare; x != nil {
 		for _, e := range x.tries {
+			s.held.Touch(e)
 			s.letter(e, policies.ReasonSupersededEpoch, 2, false)
 		}
 		row.rare = &rare{winner: x.winner, arrival: x.arrival}
@@ -88,7 +81,7 @@ func (s *Sequencer) reset(ev *Event) bool {
 	row.ids.newEpoch()
 	row.epoch, row.version = ev.Epoch, 0
 	s.begin(ev.Sequence)
-	row.ids.trim(s.contract.IDMemory, math.MaxInt64)
+	row.ids.trim(s.contract.IDMemory, row.last)
 	return true
 }
 
@@ -102,63 +95,62 @@ func (s *Sequencer) decided(ev *Event) bool {
 		if x == nil {
 			return false
 		}
-		if row.tryingID(ev.hash) != nil {
-			return true
+		for _, e := range x.tries {
+			if e.hash == ev.hash {
+				return true
+			}
 		}
 		by, void := x.void.get(ev.Number)
 		return s.bySeq && void && ev.Epoch == row.epoch && by == ev.hash // that id never claims it
 	}
+	// The id is the number itself.
 	if !s.bySeq || ev.Epoch != row.epoch {
 		return false
 	}
-	// A derived id is the number itself.
 	if e := s.held.Get(ev.Number); e != nil {
 		return e.hash == 0
-	}
-	if x == nil {
-		return false
 	}
 	if e := row.trying(ev.Number); e != nil {
 		return e.hash == 0
 	}
-	if x.ahead.has(ev.Number) {
-		_, other := row.ids.at(ev.Number)
-		return !other
-	}
-	return false
+	return row.Ahead(ev.Number) && !row.ids.at(ev.Number)
 }
 
-// duplicate drops the event in hand; its number becomes void if nobody decided it (R3).
+// duplicate drops the event in hand; its number becomes void if nobody decided it
+// (R3). A row that is full keeps no more voids: the number is then a missing one.
 func (s *Sequencer) duplicate(ev *Event) {
-	row := s.row
-	if s.bySeq && ev.Epoch == row.epoch && ev.Number > row.last && s.free(ev.Number) &&
-		!s.held.LetterAt(ev.Epoch, ev.Number) {
-		x := row.more()
-		if _, void := x.void.get(ev.Number); !void && !x.ahead.has(ev.Number) {
-			if row.full(s.contract.MaxHoles) {
-				s.parkAs(policies.ReasonEntityParked, 3)
-			} else {
-				x.void.add(ev.Number, ev.hash)
-			}
+	row, n := s.row, ev.Number
+	s.changed = false
+	if s.bySeq && ev.Epoch == row.epoch && n > row.last && !s.taken(n) &&
+		!s.held.LetterAt(ev.Epoch, n) && !row.full(s.contract.MaxHoles) {
+		if _, void := row.more().void.get(n); !void {
+			row.rare.void.add(n, ev.hash)
+			s.changed = true
 		}
 	}
 	s.drop(ev, policies.ReasonDuplicate, 3)
 }
 
-// free reports whether no event that is held or tried again has the number.
-func (s *Sequencer) free(number int64) bool {
-	return s.held.Get(number) == nil && s.row.trying(number) == nil
+// taken reports whether an event that is held, tried again or applied ahead has the number.
+func (s *Sequencer) taken(n int64) bool {
+	return s.held.Get(n) != nil || s.row.trying(n) != nil || s.row.Ahead(n)
 }
 
-// busy reports whether the entity waits for a local retry or the rest of a drain.
-func (s *Sequencer) busy() bool {
-	x := s.row.rare
-	return x != nil && (x.draining || x.redriving || s.row.retrying())
+// again4 decides about another delivery of an event that has a letter (R4).
+func (s *Sequencer) again4(ev *Event) {
+	row, n := s.row, ev.Number
+	if s.bySeq && ev.Epoch == row.epoch && !row.parked && n > row.last && n == row.nextWithout(n) && !s.taken(n) {
+		ev.resolves = true
+		s.inOrder(ev)
+		return
+	}
+	s.changed = false
+	s.drop(ev, policies.ReasonDuplicateOfDLQ, 4)
 }
 
 // place decides about an event of the entity's epoch from R5 on. A busy entity
 // decides R5 to R8 and early=apply at once and lets the rest wait (R13).
-func (s *Sequencer) place(ev *Event, busy bool) {
+func (s *Sequencer) place(ev *Event) {
 	row := s.row
 	if s.bySeq && ev.Number < row.start {
 		s.refuse(ev, policies.ReasonBeforeStart, 5, false)
@@ -170,28 +162,32 @@ func (s *Sequencer) place(ev *Event, busy bool) {
 	}
 	switch {
 	case s.byVersion:
-		s.placeVersion(ev, busy)
-		return
+		s.placeVersion(ev)
 	case s.byTime:
 		s.placeTime(ev)
-		return
+	default:
+		s.placeNumber(ev)
 	}
-	n, x := ev.Number, row.rare
-	if !s.free(n) || (x != nil && x.ahead.has(n)) {
-		s.conflict(ev)
-		return
-	}
+}
+
+func (s *Sequencer) placeNumber(ev *Event) {
+	row, n := s.row, ev.Number
 	if n <= row.last {
-		if x != nil && x.holes.has(n) {
+		switch {
+		case row.rare != nil && row.rare.holes.has(n) && row.trying(n) == nil:
 			s.late(ev)
-		} else if _, other := row.ids.at(n); other {
+		case row.trying(n) != nil || row.ids.at(n):
 			s.conflict(ev)
-		} else {
+		default:
 			s.drop(ev, policies.ReasonDuplicate, 7)
 		}
 		return
 	}
-	next := row.nextWithout(n)
+	if s.taken(n) {
+		s.conflict(ev)
+		return
+	}
+	next, busy := row.nextWithout(n), s.busy()
 	if n == next {
 		if busy {
 			s.hold(ev, true, 13, next)
@@ -200,12 +196,12 @@ func (s *Sequencer) place(ev *Event, busy bool) {
 		}
 		return
 	}
-	early := s.contract.ClassOf(ev.Class).Early == policies.EarlyApply && !row.full(s.contract.MaxHoles)
+	early := s.class(ev).Early == policies.EarlyApply && !row.full(s.contract.MaxHoles)
 	if busy && !early {
 		s.hold(ev, true, 13, next)
 		return
 	}
-	if highest := s.highestBelow(n); minus(n, highest) > s.contract.MaxJump {
+	if minus(n, s.highest()) > s.contract.MaxJump {
 		s.refuse(ev, policies.ReasonSequenceJump, 10, false)
 		return
 	}
@@ -216,23 +212,24 @@ func (s *Sequencer) place(ev *Event, busy bool) {
 	s.gap(ev, next)
 }
 
-// highestBelow is the greatest number below n that is applied, held or tried again (R10).
-func (s *Sequencer) highestBelow(n int64) int64 {
+// busy reports whether the rest waits: for a local retry (R13), or, where a gap is
+// given up at once, for the cause of the event whose turn it is.
+func (s *Sequencer) busy() bool {
+	return s.row.retrying() || s.contract.Gap == policies.GapApply && s.causallyHeld(s.row.next())
+}
+
+// highest is the greatest number that is applied, held or tried again (R10).
+func (s *Sequencer) highest() int64 {
 	highest := s.row.last
-	if h, ok := s.held.Below(n); ok {
-		highest = max(highest, h)
+	if e := s.held.Max(); e != nil {
+		highest = max(highest, e.Number)
 	}
 	if x := s.row.rare; x != nil {
-		for i := len(x.ahead) - 1; i >= 0; i-- {
-			if x.ahead[i].from < n {
-				highest = max(highest, min(x.ahead[i].to, n-1))
-				break
-			}
+		if n := len(x.ahead); n > 0 {
+			highest = max(highest, x.ahead[n-1].to)
 		}
 		for _, e := range x.tries {
-			if e.Number < n {
-				highest = max(highest, e.Number)
-			}
+			highest = max(highest, e.Number)
 		}
 	}
 	return highest
@@ -246,14 +243,13 @@ func (s *Sequencer) gap(ev *Event, next int64) {
 	case policies.GapRetry:
 		s.look(ev)
 	case policies.GapApply:
-		if s.causallyHeld(next) {
-			s.hold(ev, false, 10, next)
-			return
-		}
 		if s.row.full(s.contract.MaxHoles) {
-			s.parkAs(policies.ReasonEntityParked, 10)
+			s.park(policies.ReasonEntityParked, 10)
 			s.refuse(ev, policies.ReasonEntityParked, 10, true)
 			return
+		}
+		if s.causeMissing(ev) { // the gap is given up, and then it is the next one
+			s.row.skipTo(ev.Number - 1)
 		}
 		s.inOrder(ev)
 	default:
@@ -261,86 +257,61 @@ func (s *Sequencer) gap(ev *Event, next int64) {
 	}
 }
 
-// refuse dead-letters the event. An event that waited for a look or a retry and
-// whose letter does not fit is asked about again later.
-func (s *Sequencer) refuse(ev *Event, reason policies.Reason, rule policies.Rule, parks bool) {
-	if !s.letter(ev, reason, rule, parks) && ev.state != stateFresh {
-		s.tryAgain(ev, tryLook)
-	}
-}
-
 // conflict decides about an event whose number another id has (R7).
 func (s *Sequencer) conflict(ev *Event) {
-	park := s.contract.ClassOf(ev.Class).Conflict == policies.ConflictPark
-	if !s.room(1) {
-		s.refuse(ev, policies.ReasonSequenceConflict, 7, park)
-		return
-	}
-	s.letter(ev, policies.ReasonSequenceConflict, 7, park)
-	if park {
-		s.parkAs(policies.ReasonEntityParked, 7)
+	park := s.class(ev).Conflict == policies.ConflictPark
+	if s.refuse(ev, policies.ReasonSequenceConflict, 7, park) && park {
+		s.park(policies.ReasonEntityParked, 7)
 	}
 }
 
 // late decides about an event whose number is a hole (R8).
 func (s *Sequencer) late(ev *Event) {
-	row := s.row
-	if row.full(s.contract.MaxHoles) { // closing it could split a span
-		s.parkAs(policies.ReasonEntityParked, 8)
+	if s.row.full(s.contract.MaxHoles) { // closing it could split a span
+		s.park(policies.ReasonEntityParked, 8)
 		s.refuse(ev, policies.ReasonEntityParked, 8, true)
 		return
 	}
-	switch s.contract.ClassOf(ev.Class).Late {
+	n := ev.Number
+	switch s.class(ev).Late {
 	case policies.LateDrop:
-		s.closeHole(ev)
+		s.closeHole(n)
+		s.remember(ev, false)
 		s.drop(ev, policies.ReasonLate, 8)
 	case policies.LateRebuild:
-		s.closeHole(ev)
+		s.closeHole(n)
 		s.absorb(ev, 8)
 	case policies.LateCompensate:
 		s.apply(ev, tryCompensate, false)
 	default:
-		if !s.room(1) {
-			s.refuse(ev, policies.ReasonLate, 8, false)
-			return
+		if s.refuse(ev, policies.ReasonLate, 8, false) {
+			s.closeHole(n)
 		}
-		row.rare.holes.remove(ev.Number)
-		s.letter(ev, policies.ReasonLate, 8, false)
 	}
 }
 
-// closeHole closes the event's hole, if it has one, and remembers its id.
-func (s *Sequencer) closeHole(ev *Event) {
+func (s *Sequencer) closeHole(n int64) {
 	if x := s.row.rare; s.bySeq && x != nil {
-		x.holes.remove(ev.Number)
+		x.holes.remove(n)
 	}
-	s.remember(ev)
 }
 
 // absorb leaves the event to a rebuild that it asks for.
 func (s *Sequencer) absorb(ev *Event, rule policies.Rule) {
+	s.remember(ev, false)
 	s.emit(topology.Decision{Kind: topology.DecideRequestRebuild, Rule: rule, From: ev.Sequence})
 	s.ledger.end(ev, colAbsorbed)
 	s.emit(topology.Decision{Kind: topology.DecideAbsorb, Rule: rule, Event: s.shown(ev)})
 }
 
-// remember records the id among those that R3 knows.
-func (s *Sequencer) remember(ev *Event) {
-	n := ev.Number
-	if !s.bySeq {
-		n = noNumber
-	}
-	s.row.ids.record(n, ev.hash, s.contract.IDMemory, s.row.last)
-}
-
 // placeVersion applies the event if it exceeds the winner (R14).
-func (s *Sequencer) placeVersion(ev *Event, busy bool) {
-	if busy {
+func (s *Sequencer) placeVersion(ev *Event) {
+	if s.busy() {
 		s.hold(ev, true, 13, 0)
 		return
 	}
 	if !s.wins(ev) {
-		s.remember(ev)
+		s.remember(ev, false)
 		s.drop(ev, policies.ReasonSuperseded, 14)
 		return
 	}
@@ -359,7 +330,7 @@ func (s *Sequencer) wins(ev *Event) bool {
 	case ev.EventTime != w.eventTime:
 		return ev.EventTime > w.eventTime
 	}
-	return ev.ID > w.id
+	return ev.ID > string(w.id)
 }
 
 // placeTime takes the event up until the watermark passes it (R17).
@@ -369,12 +340,11 @@ func (s *Sequencer) placeTime(ev *Event) {
 		return
 	}
 	if mark, ok := s.outside.Watermark(ev.Source); ok && ev.EventTime <= mark {
-		switch s.contract.ClassOf(ev.Class).Late {
+		switch s.class(ev).Late {
 		case policies.LateDrop:
-			s.remember(ev)
+			s.remember(ev, false)
 			s.drop(ev, policies.ReasonLate, 17)
 		case policies.LateRebuild:
-			s.remember(ev)
 			s.absorb(ev, 17)
 		case policies.LateCompensate:
 			s.apply(ev, tryCompensate, false)
@@ -384,20 +354,17 @@ func (s *Sequencer) placeTime(ev *Event) {
 		return
 	}
 	source, mark := ev.Source, minus(ev.EventTime, s.slack)
-	s.hold(ev, false, 17, 0)
-	if !s.paused {
+	if s.held.Len() < s.contract.MaxHeld || s.releases(source, mark) {
+		s.put(ev, false, 17, 0)
+		s.outside.Accept(source, mark)
+	} else if s.overflow(ev) {
 		s.outside.Accept(source, mark)
 	}
 }
 
-// minus is a-b, or the nearest number that there is.
-func minus(a, b int64) int64 {
-	d := a - b
-	switch {
-	case a >= 0 && b < 0 && d < 0:
-		return math.MaxInt64
-	case a < 0 && b > 0 && d >= 0:
-		return math.MinInt64
-	}
-	return d
+// releases reports whether the first of the held events may go once the watermark
+// of the source is at mark.
+func (s *Sequencer) releases(source int, mark int64) bool {
+	e := s.held.Min()
+	return e != nil && e.Source == source && e.EventTime <= mark && !s.row.retrying()
 }

@@ -1,10 +1,6 @@
 package reorder
 
 import (
-	"encoding/binary"
-
-	"github.com/cespare/xxhash/v2"
-
 	"github.com/streamrun/streamrun/policies"
 	"github.com/streamrun/streamrun/topology"
 )
@@ -21,6 +17,7 @@ type Sequencer struct {
 	bySeq     bool
 	byVersion bool
 	byTime    bool
+	hashPlace bool  // derived ids are remembered too: a reset gives their numbers away
 	wait      int64 // MaxWait, ms
 	delay     int64 // Retry.Delay, ms
 	retries   int
@@ -31,43 +28,43 @@ type Sequencer struct {
 	ledger  *ledger
 	arms    int64 // timers armed so far
 
-	// lent by the caller for one Step
-	row    *Row
-	held   Held
-	now    int64
-	budget int
-	in     *topology.OrderEvent // the event in hand
+	// Lent by the caller for one Step.
+	row   *Row
+	held  Held
+	now   int64
+	limit int
+	in    *topology.OrderEvent // the event in hand
 
 	out     []topology.Decision
 	flight  flight
 	scratch Event
 	newborn bool // the event in hand is the first of its entity
 	paused  bool // the event in hand was not consumed
+	changed bool // the row may have changed
 }
 
 // Outside is what a sequencer asks of its caller about things beyond the entity.
 type Outside interface {
 	// Payload returns the bytes of the event in hand for keeping.
 	Payload(ev *topology.OrderEvent) []byte
-	// LettersOpen reports whether the dead-letter topic takes letters (R19).
-	LettersOpen() bool
-	// CauseApplied reports whether the event of the id was applied (R18).
+	// CauseApplied reports whether the event of the id was applied, and CauseOf
+	// returns the cause of an event that is not decided, or "" (R18).
 	CauseApplied(id string) bool
-	// CauseOf returns the cause of an event that is not decided, or "".
 	CauseOf(id string) string
+	// Applied says that the event was applied; only causal contracts say so.
+	Applied(ev *topology.OrderEvent)
 	// Watermark returns the watermark of the source; Accept moves it to at least that (R17).
-	Watermark(source int) (int64, bool)
-	Accept(source int, watermark int64)
+	Watermark(source int) (mark int64, ok bool)
+	Accept(source int, mark int64)
 }
 
 // flight is an apply whose outcome is awaited.
 type flight struct {
-	active   bool
-	ev       *Event // the scratch event when it is the one in hand
-	try      tryKind
-	redrive  bool
-	resolves *Event
-	attempt  int
+	active  bool
+	ev      *Event // the scratch event when it is the one in hand
+	try     tryKind
+	redrive bool
+	attempt int
 }
 
 // InputKind says what a Step is about.
@@ -77,7 +74,7 @@ type InputKind uint8
 const (
 	InputRecord  InputKind = iota // a delivered event
 	InputTick                     // the earliest timer of the entity fires if it is due
-	InputMore                     // what a Step left, or what became possible outside: a cause, a free letter
+	InputMore                     // what a Step left, or what became possible outside: a cause was applied
 	InputRedrive                  // the operator re-drives the letters
 	InputOutcome                  // how the last apply ended
 	InputRelease                  // the watermark passed a held event (event time)
@@ -91,14 +88,15 @@ type Input struct {
 	Outcome  topology.ApplyOutcome // of InputOutcome
 }
 
-// NewSequencer returns a sequencer for a contract with its defaults, counting
-// deliveries from so many sources.
+// NewSequencer returns a sequencer for a contract that is taken as it is, without
+// further defaults, counting deliveries from so many sources.
 func NewSequencer(c policies.Contract, sources int, outside Outside) *Sequencer {
 	return &Sequencer{
 		contract:  c,
 		bySeq:     c.OrderBy == policies.BySequence,
 		byVersion: c.OrderBy == policies.ByVersion,
 		byTime:    c.OrderBy == policies.ByEventTime,
+		hashPlace: c.OrderBy != policies.BySequence || c.Reset == policies.ResetEpoch,
 		wait:      c.MaxWait.Milliseconds(),
 		delay:     max(c.Retry.Delay.Milliseconds(), 1),
 		retries:   max(c.Retry.Max, 0),
@@ -110,13 +108,13 @@ func NewSequencer(c policies.Contract, sources int, outside Outside) *Sequencer 
 }
 
 // Step decides about one input of the entity whose row and held events are lent.
-// It ends at an apply or a compensation, whose outcome the next Step must bring,
-// and after about budget decisions; more says that another Step (InputMore) has
-// something to do. The decisions are valid until the next Step.
+// It ends at an apply or a compensation, whose outcome the next Step must bring, or
+// when about budget decisions are made; more says that the entity is not done, and
+// the next Step with its row must be an InputMore. The decisions are valid until
+// the next Step.
 func (s *Sequencer) Step(row *Row, held Held, input Input, now int64, budget int) (decisions []topology.Decision, more bool) {
-	s.row, s.held, s.now, s.budget = row, held, now, budget
-	s.out = s.out[:0]
-	s.paused = false
+	s.row, s.held, s.now, s.limit = row, held, now, max(budget, 1)
+	s.out, s.paused, s.changed = s.out[:0], false, true
 	switch input.Kind {
 	case InputRecord:
 		s.record(input.Event)
@@ -127,47 +125,42 @@ func (s *Sequencer) Step(row *Row, held Held, input Input, now int64, budget int
 	case InputRedrive:
 		s.redrive()
 	case InputRelease:
-		s.release(input.Released)
+		s.apply(input.Released, tryOrder, false)
 	case InputMore:
-		if x := row.rare; x != nil {
-			x.draining = false
-		}
 	}
-	if !s.flight.active {
+	if !s.flight.active && (row.rare != nil || held.Len() > 0) {
 		more = s.proceed()
 	}
 	return s.out, more
 }
 
-// proceed does what has become possible: it empties a parked entity, drains,
-// re-drives, and then sees to the timers. It reports whether the budget cut it.
+// Refuse dead-letters a delivered record that has no metadata: a letter of no entity.
+func (s *Sequencer) Refuse(ev *topology.OrderEvent, reason policies.Reason) []topology.Decision {
+	s.out, s.changed = s.out[:0], false
+	s.letterOnly(s.identify(ev), reason, policies.NoRule)
+	return s.out
+}
+
+// proceed does what has become possible: it drains, re-drives, and then sees to the
+// timer of the head hole. It reports whether the budget cut it.
 func (s *Sequencer) proceed() (more bool) {
-	x := s.row.rare
-	if x == nil && s.held.Len() == 0 {
-		return false
-	}
-	if x != nil && x.draining {
-		return true // a Step that is not InputMore leaves a cut drain alone
-	}
-	more = s.drain()
-	if s.flight.active {
-		return false
-	}
-	if more {
-		s.row.more().draining = true
-		return true
-	}
-	if x = s.row.rare; x != nil && x.redriving {
-		s.redriveOn()
+	for s.drainable() || s.redriving() {
+		if len(s.out) >= s.limit {
+			return true
+		}
+		if s.drainable() {
+			s.drainOne()
+		} else {
+			s.redriveOne()
+		}
 		if s.flight.active {
 			return false
 		}
-		if s.row.rare.redriving || s.drainable() {
-			s.row.more().draining = true
-			return true
-		}
 	}
 	s.rearm()
+	if s.row.rare != nil && s.row.quiet() {
+		s.row.rare = nil
+	}
 	return false
 }
 
@@ -182,16 +175,13 @@ func (s *Sequencer) identify(in *topology.OrderEvent) *Event {
 	return ev
 }
 
-// hashOf returns the hash of an event's id. Sequence contracts need none for a
-// derived id: the number itself proves what was applied.
+// hashOf returns the hash of an event's id. A sequence contract needs none for a
+// derived id as long as there is one epoch: the number proves what was applied.
 func (s *Sequencer) hashOf(m *policies.Metadata) uint64 {
-	if m.ID != "" || s.bySeq || !m.HasSequence {
-		return hashID(m.ID)
+	if m.ID == "" && s.hashPlace && m.HasSequence {
+		return hashPlace(m)
 	}
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], uint64(m.Epoch))
-	binary.BigEndian.PutUint64(b[8:], uint64(m.Sequence))
-	return max(xxhash.Sum64(b[:]), 1)
+	return hashID(m.ID)
 }
 
 // keep makes the event in hand outlive the Step.
@@ -201,6 +191,7 @@ func (s *Sequencer) keep(ev *Event) *Event {
 	}
 	e := new(Event)
 	*e = *ev
+	e.own()
 	e.Payload = s.outside.Payload(s.in)
 	return e
 }
@@ -220,88 +211,105 @@ func (s *Sequencer) arm() int64 {
 	return s.arms
 }
 
-// parkAs parks the entity; its held events become letters of the reason.
-func (s *Sequencer) parkAs(reason policies.Reason, rule policies.Rule) {
+func (s *Sequencer) class(ev *Event) policies.Class { return s.contract.ClassOf(ev.Class) }
+
+// park parks the entity; its held events become letters of the reason, and nothing
+// waits for a time any more but what is tried again.
+func (s *Sequencer) park(reason policies.Reason, rule policies.Rule) {
 	if !s.row.parked {
 		s.row.parked = true
 		s.emit(topology.Decision{Kind: topology.DecidePark, Rule: rule, Reason: reason})
 	}
-	if x := s.row.more(); x.evacuate == "" && s.held.Len() > 0 {
-		x.evacuate = reason
+	if s.held.Len() > 0 && s.row.more().evacuate == "" {
+		s.row.rare.evacuate = reason
+	}
+	if x := s.row.rare; x != nil {
+		x.hole, x.causal = timer{}, timer{}
 	}
 }
 
-// room reports whether so many more letters fit (R19).
-func (s *Sequencer) room(n int) bool {
-	return s.outside.LettersOpen() && s.held.Letters()+n <= s.contract.MaxDLQ
-}
-
 // pause leaves the event in hand undelivered.
-func (s *Sequencer) pause(ev *Event, rule policies.Rule) {
+func (s *Sequencer) pause(rule policies.Rule) {
 	s.paused = true
 	if s.newborn {
-		s.row.known = false
+		*s.row = Row{}
 	}
 	s.emit(topology.Decision{Kind: topology.DecidePause, Rule: rule, Event: s.in})
 }
 
-// letter dead-letters the event. When the letter does not fit, the event in hand is
-// paused, any other stays what it is, and letter answers false.
+// room reports whether so many more letters fit (R19).
+func (s *Sequencer) room(n int) bool { return s.held.Letters()+n <= s.contract.MaxDLQ }
+
+// letter dead-letters the event. When the letter does not fit it answers false: the
+// event in hand is paused, any other stays what it is (R19).
 func (s *Sequencer) letter(ev *Event, reason policies.Reason, rule policies.Rule, parks bool) bool {
+	if ev.resolves { // it has a letter already: no second one
+		if l := s.held.FindLetter(ev.hash, ev.Epoch, ev.position()); l != nil {
+			l.Parks = l.Parks || parks
+			s.held.Touch(l)
+			s.drop(ev, policies.ReasonDuplicateOfDLQ, rule)
+			return true
+		}
+	}
 	if !s.room(1) {
 		if ev.state == stateFresh {
-			s.pause(ev, 19)
+			s.pause(19)
 		}
 		return false
 	}
-	shown := s.shown(ev)
-	if r := ev.resolves; r != nil { // it has a letter already: that one takes the newer reason
-		ev.resolves = nil
-		r.Reason, r.Rule, r.Parks = reason, rule, r.Parks || parks
-		s.held.Touch(r)
-		s.ledger.end(ev, colDuplicateOfDLQ)
-		s.emit(topology.Decision{Kind: topology.DecideDeadLetter, Rule: rule, Reason: reason, Event: shown})
-		return true
-	}
+	shown, bare := s.shown(ev), !s.redrivable(ev, parks)
 	e := ev
 	if ev == &s.scratch {
-		e = new(Event)
-		*e = *ev
-		if s.redrivable(e) {
-			e.Payload = s.outside.Payload(s.in)
+		if bare {
+			e = new(Event)
+			*e = *ev
+			e.own()
+		} else {
+			e = s.keep(ev)
 		}
 	}
-	e.Reason, e.Rule, e.Parks = reason, rule, parks
+	e.Reason, e.Rule, e.Parks, e.bare, e.resolves = reason, rule, parks, bare, false
 	s.ledger.move(e, stateLetter)
 	s.held.AddLetter(e)
 	s.emit(topology.Decision{Kind: topology.DecideDeadLetter, Rule: rule, Reason: reason, Event: shown})
 	return true
 }
 
-// redrivable reports whether a letter can ever be next.
-func (s *Sequencer) redrivable(e *Event) bool {
-	return !s.bySeq || (e.position() != noNumber && e.Epoch == s.row.epoch && e.Number > s.row.last)
+// redrivable reports whether the letter of an event can ever be next.
+func (s *Sequencer) redrivable(e *Event, parks bool) bool {
+	if !s.bySeq {
+		return parks
+	}
+	return usable(&e.Metadata) && e.Epoch == s.row.epoch && e.Sequence > s.row.last
 }
 
-// lettersOnly dead-letters the event without leaving a letter in the entity.
-func (s *Sequencer) lettersOnly(ev *Event, reason policies.Reason, rule policies.Rule) {
-	if !s.outside.LettersOpen() {
-		s.pause(ev, 19)
-		return
+// refuse dead-letters the event. One that is not in hand and whose letter does not
+// fit is asked about again later.
+func (s *Sequencer) refuse(ev *Event, reason policies.Reason, rule policies.Rule, parks bool) bool {
+	if s.letter(ev, reason, rule, parks) {
+		return true
 	}
+	if ev.state != stateFresh {
+		s.tryAgain(ev, tryLook)
+	}
+	return false
+}
+
+// letterOnly dead-letters the event without leaving a letter in the entity.
+func (s *Sequencer) letterOnly(ev *Event, reason policies.Reason, rule policies.Rule) {
 	s.ledger.end(ev, colDeadLettered)
 	s.emit(topology.Decision{Kind: topology.DecideDeadLetter, Rule: rule, Reason: reason, Event: s.shown(ev)})
 }
 
 // drop ends the event without applying it.
 func (s *Sequencer) drop(ev *Event, reason policies.Reason, rule policies.Rule) {
-	if reason == policies.ReasonDuplicate && ev.state == stateFresh &&
-		s.contract.ClassOf(ev.Class).Duplicate == policies.DuplicateReject {
-		s.lettersOnly(ev, reason, rule)
-		return
-	}
 	c := colDuplicate
 	switch reason {
+	case policies.ReasonDuplicate:
+		if s.class(ev).Duplicate == policies.DuplicateReject {
+			s.letterOnly(ev, reason, rule)
+			return
+		}
 	case policies.ReasonDuplicateOfDLQ:
 		c = colDuplicateOfDLQ
 	case policies.ReasonSuperseded:
@@ -311,4 +319,25 @@ func (s *Sequencer) drop(ev *Event, reason policies.Reason, rule policies.Rule) 
 	}
 	s.ledger.end(ev, c)
 	s.emit(topology.Decision{Kind: topology.DecideDrop, Rule: rule, Reason: reason, Event: s.shown(ev)})
+}
+
+// remember records the id among those that R3 knows.
+func (s *Sequencer) remember(ev *Event, applied bool) {
+	n := ev.Number
+	if !s.bySeq {
+		n = noNumber
+	}
+	s.row.ids.record(newIDEntry(n, ev.hash, applied), s.contract.IDMemory, s.row.last)
+}
+
+// minus is a-b, or the nearest number that there is.
+func minus(a, b int64) int64 {
+	d := a - b
+	switch {
+	case a >= 0 && b < 0 && d < 0:
+		return 1<<63 - 1
+	case a < 0 && b > 0 && d >= 0:
+		return -1 << 63
+	}
+	return d
 }

@@ -1,0 +1,419 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+
+	"github.com/streamrun/streamrun/policies"
+	"github.com/streamrun/streamrun/reorder"
+	"github.com/streamrun/streamrun/reorder/scenario"
+	"github.com/streamrun/streamrun/topology"
+)
+
+// partitions is how many source partitions the one task has.
+const partitions = 32
+
+// A Host is one task in memory. It implements scenario.Host.
+type Host struct {
+	contract policies.Contract
+	order    topology.Order
+	disk     disk
+	world    world
+
+	// The process: a crash forgets it.
+	machine *reorder.Machine
+	slots   map[string]*topology.Entity
+	dirty   map[string]*topology.Entity
+	stopped map[int][]*delivery // records that are not consumed, per partition
+	inHand  *delivery
+	waiting []scenario.Rebuild // rebuilds that wait for a local retry
+
+	now        int64
+	generation int64
+	out        results
+}
+
+// disk is what survives a crash. Each field is written whole, in one atomic write.
+type disk struct {
+	rows    map[string][]byte
+	counts  []policies.Counts
+	states  map[string]string
+	pending []*effect // requested, without outcome, in the order of request
+	done    map[string]bool
+}
+
+// effect is one request of the ledger.
+type effect struct {
+	key string
+	of  *delivery
+}
+
+// New makes a Host for a contract that is whole.
+func New(c policies.Contract) (scenario.Host, error) {
+	h := &Host{
+		contract: whole(c), order: reorder.New(c), generation: 1,
+		disk:  disk{rows: map[string][]byte{}, states: map[string]string{}, done: map[string]bool{}},
+		world: newWorld(),
+		out:   results{effects: map[string]int{}, diff: map[string][2]string{}, fencedCounts: map[int]policies.Counts{}},
+	}
+	return h, h.start()
+}
+
+// whole gives a contract of a scenario the defaults of what a scenario cannot say,
+// and leaves every number as it is: zero is a number there.
+func whole(c policies.Contract) policies.Contract {
+	w := c.WithDefaults()
+	w.MaxWait, w.MaxHeld, w.IDMemory, w.MaxDLQ = c.MaxWait, c.MaxHeld, c.IDMemory, c.MaxDLQ
+	w.MaxJump, w.Retry, w.Slack, w.MaxFuture, w.MaxDepth = c.MaxJump, c.Retry, c.Slack, c.MaxFuture, c.MaxDepth
+	return w
+}
+
+// Entity implements topology.OrderHost.
+func (h *Host) Entity(id string) *topology.Entity {
+	s := h.slots[id]
+	if s == nil {
+		s = &topology.Entity{ID: id, Stored: h.disk.rows[string(h.order.AppendEntityKey(nil, id))]}
+		h.slots[id] = s
+	}
+	return s
+}
+
+// Dirty implements topology.OrderHost.
+func (h *Host) Dirty(e *topology.Entity) { h.dirty[e.ID] = e }
+
+// Payload implements topology.OrderHost.
+func (h *Host) Payload(*topology.OrderEvent) []byte { return []byte(h.inHand.event.Data) }
+
+// start starts the process: the machine is restored from the disk, what is possible
+// is drained, and every pending effect is sent again.
+func (h *Host) start() error {
+	h.machine = reorder.NewMachine(h.contract, h, partitions)
+	h.slots, h.dirty, h.stopped = map[string]*topology.Entity{}, map[string]*topology.Entity{}, map[int][]*delivery{}
+	h.inHand, h.waiting = nil, nil
+	for _, key := range sorted(h.disk.rows) {
+		if _, ok := h.order.EntityOf([]byte(key)); ok {
+			continue
+		}
+		if err := h.machine.Restore([]byte(key), h.disk.rows[key]); err != nil {
+			return err
+		}
+	}
+	if err := h.machine.Restored(h.disk.counts); err != nil {
+		return err
+	}
+	for len(h.disk.pending) > 0 {
+		h.send(h.disk.pending[0])
+	}
+	h.machine.Tick(h.now)
+	return h.drive()
+}
+
+// crash ends the process and starts the next one.
+func (h *Host) crash() error {
+	h.world.forget(h.contract.Buffer != policies.BufferVolatile)
+	return h.start()
+}
+
+// commit is one atomic write of everything that changed.
+func (h *Host) commit() {
+	for _, id := range sorted(h.dirty) {
+		key := string(h.order.AppendEntityKey(nil, id))
+		if row := h.machine.AppendRow(nil, h.dirty[id]); len(row) > 0 {
+			h.disk.rows[key] = row
+		}
+	}
+	clear(h.dirty)
+	h.machine.Changes(func(key, value []byte) {
+		if value == nil {
+			delete(h.disk.rows, string(key))
+		} else {
+			h.disk.rows[string(key)] = value
+		}
+	})
+	h.disk.counts = h.machine.Counts()
+}
+
+// Do implements scenario.Host.
+func (h *Host) Do(s scenario.Step) error {
+	for {
+		due, ok := h.machine.NextDue()
+		if !ok || due > s.At {
+			break
+		}
+		h.now = max(h.now, due)
+		h.machine.Tick(due)
+		if err := h.settle(); err != nil {
+			return err
+		}
+	}
+	h.now = s.At
+	if err := h.perform(s); err != nil {
+		return err
+	}
+	return h.settle()
+}
+
+func (h *Host) perform(s scenario.Step) error {
+	switch s.Kind {
+	case scenario.Deliver:
+		return h.deliver(s.Event)
+	case scenario.Tick:
+		return nil
+	case scenario.Crash:
+		return h.crash()
+	case scenario.Assign:
+		h.generation = s.Generation
+		return h.crash()
+	case scenario.Redrive:
+		err := h.machine.Command(topology.OrderCommand{Kind: "redrive", Entity: s.Entity}, s.At)
+		if errors.Is(err, reorder.ErrUnknownEntity) {
+			return nil // nothing to re-drive
+		}
+		return err
+	case scenario.Fix:
+		h.world.fixed[s.ID] = true
+		return nil
+	case scenario.RebuildEntity:
+		h.waiting = append(h.waiting, s.Rebuild)
+		return nil
+	case scenario.Flush:
+		return h.machine.Command(topology.OrderCommand{Kind: "flush"}, s.At)
+	}
+	return fmt.Errorf("host: step kind %d is unknown", s.Kind)
+}
+
+// settle does what an input has made possible: decisions, rebuilds that waited, and
+// partitions that stopped.
+func (h *Host) settle() error {
+	if err := h.drive(); err != nil {
+		return err
+	}
+	if err := h.rebuildWaiting(); err != nil {
+		return err
+	}
+	for _, p := range sorted(h.stopped) {
+		for len(h.stopped[p]) > 0 {
+			d := h.stopped[p][0]
+			if err := h.offer(d); err != nil {
+				return err
+			}
+			if d.is == policies.Paused || len(h.stopped[p]) == 0 {
+				break // it still does not fit, or the process died
+			}
+			h.stopped[p] = h.stopped[p][1:]
+		}
+		if len(h.stopped[p]) == 0 {
+			delete(h.stopped, p)
+		}
+	}
+	return nil
+}
+
+// deliver brings a record to the process.
+func (h *Host) deliver(ev scenario.Event) error {
+	if ev.Partition < 0 || ev.Partition >= partitions {
+		return fmt.Errorf("host: partition %d: there are %d", ev.Partition, partitions)
+	}
+	d := h.world.deliver(ev)
+	if ev.HasGeneration && ev.Generation < h.generation { // R1
+		d.is = policies.Fenced
+		h.out.note(d, 1, policies.Fenced, "", "an older owner handled it: nothing of it is written")
+		c := h.out.fencedCounts[ev.Partition]
+		c.Delivered, c.Fenced = c.Delivered+1, c.Fenced+1
+		h.out.fencedCounts[ev.Partition] = c
+		return nil
+	}
+	if len(h.stopped[ev.Partition]) > 0 {
+		d.is = policies.Paused
+		h.stopped[ev.Partition] = append(h.stopped[ev.Partition], d)
+		return nil
+	}
+	if ev.Crash == scenario.BeforeState && !d.crashed {
+		d.crashed = true
+		d.is = lost
+		return h.crash()
+	}
+	if err := h.offer(d); err != nil {
+		return err
+	}
+	if d.is == policies.Paused {
+		h.stopped[ev.Partition] = append(h.stopped[ev.Partition], d)
+	}
+	if ev.Crash != scenario.NoCrash && !d.crashed {
+		d.crashed = true
+		return h.crash()
+	}
+	return nil
+}
+
+// offer gives a record to the machine until it is decided.
+func (h *Host) offer(d *delivery) error {
+	h.inHand = d
+	ev := d.orderEvent()
+	var slot *topology.Entity
+	if ev.Entity != "" {
+		slot = h.Entity(ev.Entity)
+	}
+	h.machine.Record(slot, &ev, h.now)
+	return h.drive()
+}
+
+// drive hands the decisions out until there is none.
+func (h *Host) drive() error {
+	for {
+		d, ok := h.machine.Next()
+		if !ok {
+			h.commit()
+			return nil
+		}
+		if d.Kind == topology.DecideApply || d.Kind == topology.DecideCompensate {
+			if died, err := h.apply(d); died || err != nil {
+				return err
+			}
+			continue
+		}
+		h.book(d)
+	}
+}
+
+// apply runs the handler on an event. It reports whether the process died.
+func (h *Host) apply(d topology.Decision) (died bool, err error) {
+	x := h.world.of(d.Event)
+	at := x.event.Crash
+	if x.crashed {
+		at = scenario.NoCrash
+	}
+	if at == scenario.BeforeState {
+		x.crashed = true
+		return true, h.crash()
+	}
+	outcome := h.world.handle(x)
+	data := string(d.Event.Payload)
+	if x == h.inHand && d.Event.Payload == nil {
+		data = x.event.Data
+	}
+	h.book(d)
+	h.machine.Outcome(outcome)
+	if outcome != topology.OutcomeDone {
+		h.commit()
+		return false, nil
+	}
+	var e *effect
+	late := d.Kind == topology.DecideCompensate
+	if late {
+		x.is = policies.Compensated
+		h.out.compensated = append(h.out.compensated, x.entry(""))
+	} else {
+		x.is = policies.Applied
+		h.out.applied = append(h.out.applied, x.entry(""))
+		if d.Mode == topology.ApplyUnordered {
+			h.out.unordered = append(h.out.unordered, x.entry(""))
+		}
+		h.change(x.event.Entity, data)
+	}
+	if wants := h.contract.ClassOf(x.event.Class).Effects; wants == policies.EffectsAlways || wants == policies.EffectsInOrder && !late {
+		e = &effect{h.key(x.event.Entity, x.event.Epoch, x.event.Sequence, x.event.ID), x}
+		h.disk.pending = append(h.disk.pending, e)
+	}
+	h.commit()
+	if at == scenario.AfterState {
+		x.crashed = true
+		return true, h.crash()
+	}
+	if e == nil {
+		return false, nil
+	}
+	if at == scenario.AfterEffect {
+		x.crashed = true
+		h.world.receive(x)
+		h.out.effects[e.key]++
+		return true, h.crash()
+	}
+	h.send(e)
+	return false, nil
+}
+
+// change is the user's fold: a text that grows, or the newest one.
+func (h *Host) change(entity, data string) {
+	if h.contract.OrderBy == policies.ByVersion {
+		h.disk.states[entity] = data
+	} else {
+		h.disk.states[entity] += data
+	}
+}
+
+// key is the key of an effect (R15).
+func (h *Host) key(entity string, epoch, sequence int64, id string) string {
+	if h.contract.OrderBy == policies.BySequence {
+		return reorder.DerivedID(entity, epoch, sequence)
+	}
+	return entity + "/" + id
+}
+
+// send sends an effect until the receiver acknowledges it, and records the outcome.
+func (h *Host) send(e *effect) {
+	for acknowledged := false; !acknowledged; {
+		h.out.effects[e.key]++
+		acknowledged = h.world.receive(e.of)
+	}
+	h.disk.done[e.key] = true
+	h.disk.pending = slices.DeleteFunc(h.disk.pending, func(p *effect) bool { return p == e })
+}
+
+// book notes what a decision made of an event.
+func (h *Host) book(d topology.Decision) {
+	var x *delivery
+	if d.Event != nil {
+		x = h.world.of(d.Event)
+	}
+	switch d.Kind {
+	case topology.DecideApply, topology.DecideCompensate:
+		disposition := policies.Applied
+		if d.Kind == topology.DecideCompensate {
+			disposition = policies.Compensated
+		}
+		h.note(d, x, disposition)
+	case topology.DecideHold:
+		x.is, x.held = policies.Held, true
+		h.note(d, x, policies.Held)
+	case topology.DecideRetry:
+		x.is = policies.Retrying
+		if d.Rule == 10 {
+			x.held = false // looks are volatile
+		}
+		h.note(d, x, policies.Retrying)
+	case topology.DecideDrop:
+		x.is, x.reason = policies.Dropped, d.Reason
+		h.note(d, x, policies.Dropped)
+	case topology.DecideDeadLetter:
+		x.is, x.reason = policies.DeadLettered, d.Reason
+		h.note(d, x, policies.DeadLettered)
+	case topology.DecideAbsorb:
+		x.is = policies.Absorbed
+		h.note(d, x, policies.Absorbed)
+	case topology.DecidePause:
+		x.is = policies.Paused
+		h.note(d, x, policies.Paused)
+	case topology.DecideResolve:
+		x.is = policies.Applied
+		h.out.resolved = append(h.out.resolved, x.entry(""))
+	case topology.DecideRequestRebuild:
+		h.out.rebuilds = append(h.out.rebuilds, scenario.Entry{Entity: d.Entity.ID, ID: d.Entity.ID, Note: fmt.Sprintf("from %d", d.From)})
+	case topology.DecideAlarm, topology.DecideArm, topology.DecidePark, topology.DecideUnpark, topology.DecideSkip, topology.DecideFence:
+	}
+}
+
+func (h *Host) note(d topology.Decision, x *delivery, is policies.Disposition) {
+	h.out.note(x, d.Rule, is, d.Reason, reorder.Explain(h.contract, d))
+}
+
+func sorted[K int | string, V any](m map[K]V) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Slice(keys, func(i, j int) bool { return keys[i] < keys[j] })
+	return keys
+}

@@ -1,0 +1,369 @@
+package reorder
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/streamrun/streamrun/policies"
+	"github.com/streamrun/streamrun/topology"
+)
+
+// stepBudget is how many decisions a Step may make before the machine looks whether
+// its task has something else to do.
+const stepBudget = 64
+
+// A Machine is the sequencer over all entities of one task: it finds the row of
+// each input, keeps timers, causes and watermarks across entities, and hands the
+// decisions out one by one. It implements topology.OrderMachine.
+type Machine struct {
+	host    topology.OrderHost
+	seq     *Sequencer
+	durable bool
+
+	out    []topology.Decision // of the last Step
+	at     int                 // the next of out
+	cur    *entity             // of the last Step
+	flying bool                // an apply was handed out, its outcome is awaited
+
+	hand    hand
+	queue   []*entity // entities with more to do, first come first
+	timers  timers
+	ticked  int64 // timers due until then fire
+	marks   []watermark
+	causes  *causes  // nil unless the contract is causal
+	touched []*Event // kept events that changed since the last Changes
+	moved   []*Event // in the present step
+
+	savedMarks []byte    // the row of watermarks as it is stored
+	restored   []*entity // those that Restore found kept events of
+
+	nobody entity // of events that name no entity
+}
+
+// atRestart stands for the time of the first tick.
+const atRestart = math.MinInt64
+
+// ErrUnknownEntity says that a command names an entity of which nothing is known.
+var ErrUnknownEntity = errors.New("nothing is known of it")
+
+// hand is the record offered last, until it is decided.
+type hand struct {
+	full   bool
+	owner  *entity
+	ev     *topology.OrderEvent
+	now    int64
+	paused bool
+	refuse policies.Reason // not "": it has no metadata
+}
+
+// entity is what a machine keeps of one entity: its row and what is held of it.
+type entity struct {
+	row      Row
+	held     Memory
+	slot     *topology.Entity
+	due      timer // as it stands in the heap
+	index    int   // in the heap, -1 outside
+	restored bool
+	queued   bool
+	since    int64 // time of the step that left more to do
+
+	redrive bool     // a re-drive was commanded
+	blocked []*Event // event time: released, but the entity could not take them
+	cause   uint64   // the cause that the entity is registered for, 0 for none
+}
+
+// NewMachine makes the machine of one task for a contract that is taken as it is,
+// without further defaults.
+func NewMachine(c policies.Contract, host topology.OrderHost, sources int) *Machine {
+	m := &Machine{
+		host: host, durable: c.Buffer != policies.BufferVolatile, ticked: atRestart,
+		marks: newWatermarks(sources), nobody: entity{index: -1},
+	}
+	if c.Causal {
+		m.causes = newCauses()
+	}
+	m.nobody.held.changed = m.touch
+	m.seq = NewSequencer(c, sources, (*outside)(m))
+	return m
+}
+
+// outside is what the sequencer asks the machine.
+type outside Machine
+
+// Payload implements Outside.
+func (o *outside) Payload(ev *topology.OrderEvent) []byte { return o.host.Payload(ev) }
+
+// CauseApplied implements Outside.
+func (o *outside) CauseApplied(id string) bool { return o.causes.applied.has(hashID(id)) }
+
+// CauseOf implements Outside.
+func (o *outside) CauseOf(id string) string {
+	if e := o.causes.undecided[hashID(id)]; e != nil {
+		return e.Causation
+	}
+	return ""
+}
+
+// Applied implements Outside.
+func (o *outside) Applied(ev *topology.OrderEvent) {
+	hash := o.causes.hashOf(&ev.Metadata)
+	o.causes.apply(hash)
+	for _, en := range o.causes.takeWaiters(hash) {
+		en.cause = 0
+		(*Machine)(o).enqueue(en, o.seq.now)
+	}
+}
+
+// Watermark implements Outside.
+func (o *outside) Watermark(source int) (int64, bool) {
+	w := &o.marks[source]
+	return w.mark, w.set
+}
+
+// Accept implements Outside.
+func (o *outside) Accept(source int, mark int64) { o.marks[source].accept(mark) }
+
+// entityOf returns the machine's part of a slot, decoding the stored row.
+func (m *Machine) entityOf(slot *topology.Entity) *entity {
+	if en, ok := slot.Row.(*entity); ok {
+		return en
+	}
+	en := &entity{slot: slot, index: -1}
+	en.held.byTime, en.held.changed = m.seq.byTime, m.touch
+	if slot.Stored != nil {
+		// The store answers for its bytes: it checks sums, and CheckRow at restore.
+		if err := en.row.decode(slot.Stored); err != nil {
+			panic(fmt.Sprintf("reorder: row of entity %q: %v", slot.ID, err))
+		}
+		m.seq.arms = max(m.seq.arms, en.row.maxArm())
+	}
+	slot.Row = en
+	return en
+}
+
+// touch is told of every kept event that changed.
+func (m *Machine) touch(e *Event) {
+	if e.owner == nil {
+		e.owner = m.cur
+	}
+	if !e.changed {
+		e.changed = true
+		m.touched = append(m.touched, e)
+	}
+	if m.causes != nil || m.seq.byTime {
+		m.moved = append(m.moved, e)
+	}
+}
+
+// Record implements topology.OrderMachine.
+func (m *Machine) Record(slot *topology.Entity, ev *topology.OrderEvent, now int64) {
+	en := &m.nobody
+	if slot != nil {
+		en = m.entityOf(slot)
+	}
+	m.hand = hand{full: true, owner: en, ev: ev, now: now}
+}
+
+// Refuse implements topology.OrderMachine.
+func (m *Machine) Refuse(ev *topology.OrderEvent, reason policies.Reason) {
+	m.hand = hand{full: true, owner: &m.nobody, ev: ev, refuse: reason}
+}
+
+// Tick implements topology.OrderMachine.
+func (m *Machine) Tick(now int64) { m.ticked = max(m.ticked, now) }
+
+// Command implements topology.OrderMachine. Commands are "redrive" of an entity and
+// "flush", the end of all input of an event-time contract.
+func (m *Machine) Command(c topology.OrderCommand, now int64) error {
+	switch c.Kind {
+	case "redrive":
+		en := m.entityOf(m.host.Entity(c.Entity))
+		if !en.row.known && en.held.Letters() == 0 {
+			return fmt.Errorf("reorder: re-driving entity %q: %w", c.Entity, ErrUnknownEntity)
+		}
+		en.redrive = true
+		m.enqueue(en, now)
+		return nil
+	case "flush":
+		for i := range m.marks {
+			m.marks[i].accept(math.MaxInt64)
+		}
+		m.seq.now = now
+		return nil
+	}
+	return fmt.Errorf("reorder: command %q is unknown; there are redrive and flush", c.Kind)
+}
+
+// Next implements topology.OrderMachine.
+func (m *Machine) Next() (topology.Decision, bool) {
+	for m.at == len(m.out) {
+		if m.flying || !m.work() {
+			return topology.Decision{}, false
+		}
+	}
+	d := &m.out[m.at]
+	m.at++
+	m.flying = d.Kind == topology.DecideApply || d.Kind == topology.DecideCompensate
+	if m.cur != nil {
+		d.Entity = m.cur.slot
+	}
+	return *d, true
+}
+
+// Outcome implements topology.OrderMachine.
+func (m *Machine) Outcome(o topology.ApplyOutcome) {
+	if !m.flying {
+		panic("reorder: an outcome without an apply")
+	}
+	m.flying = false
+	m.step(m.cur, Input{Kind: InputOutcome, Outcome: o}, m.seq.now)
+}
+
+// work makes one Step, the most urgent one. It reports whether there was one.
+//
+// What an earlier step left comes before the record in hand if it is of the same
+// entity; where entities act on each other, by causes or by the order of release,
+// all of it comes first. So a budget changes when a decision is made, but none.
+func (m *Machine) work() bool {
+	if m.hand.full && (m.hand.owner == &m.nobody || !m.together() && !m.owes(m.hand.owner)) {
+		m.decideHand()
+		return true
+	}
+	if m.hand.full && !m.together() {
+		if en := m.hand.owner; en.queued {
+			m.dequeue(en)
+			m.goOn(en)
+		} else {
+			m.fire(en)
+		}
+		return true
+	}
+	switch {
+	case len(m.queue) > 0:
+		en := m.queue[0]
+		m.dequeue(en)
+		m.goOn(en)
+	case m.seq.byTime && m.release():
+	case len(m.timers) > 0 && m.timers[0].due.due <= m.ticked:
+		m.fire(m.timers[0])
+	case m.hand.full:
+		m.decideHand()
+	default:
+		return false
+	}
+	return true
+}
+
+// together reports whether the entities act on each other.
+func (m *Machine) together() bool { return m.causes != nil || m.seq.byTime }
+
+// owes reports whether something of the entity is to be done before its next record.
+func (m *Machine) owes(en *entity) bool {
+	return en.queued || en.index >= 0 && en.due.due <= m.ticked
+}
+
+func (m *Machine) decideHand() {
+	h := &m.hand
+	h.full = false
+	if h.refuse != "" {
+		m.cur = &m.nobody
+		m.out, m.at = m.seq.Refuse(h.ev, h.refuse), 0
+		return
+	}
+	m.step(h.owner, Input{Kind: InputRecord, Event: h.ev}, h.now)
+	h.paused = m.seq.paused
+}
+
+// goOn continues with an entity that has more to do.
+func (m *Machine) goOn(en *entity) {
+	kind := InputMore
+	if en.redrive {
+		en.redrive, kind = false, InputRedrive
+	}
+	if en.since == atRestart {
+		en.since = m.ticked
+	}
+	m.step(en, Input{Kind: kind}, en.since)
+}
+
+// fire fires the earliest timer of the entity, at the time that it was due.
+func (m *Machine) fire(en *entity) {
+	m.step(en, Input{Kind: InputTick}, en.due.due)
+}
+
+func (m *Machine) enqueue(en *entity, now int64) {
+	if !en.queued {
+		en.queued, en.since = true, now
+		m.queue = append(m.queue, en)
+	}
+}
+
+func (m *Machine) dequeue(en *entity) {
+	for i, q := range m.queue {
+		if q == en {
+			m.queue = append(m.queue[:i], m.queue[i+1:]...)
+			break
+		}
+	}
+	en.queued = false
+}
+
+// step lends the entity to the sequencer and sees to what the step changed.
+func (m *Machine) step(en *entity, in Input, now int64) {
+	m.cur = en
+	out, more := m.seq.Step(&en.row, &en.held, in, now, stepBudget)
+	m.out, m.at = out, 0
+	if more {
+		m.enqueue(en, now)
+	}
+	if m.seq.changed && en.slot != nil {
+		m.host.Dirty(en.slot)
+	}
+	m.reconcile(en)
+}
+
+// reconcile brings timers and indexes in line with the entity.
+func (m *Machine) reconcile(en *entity) {
+	if en.row.rare != nil || en.index >= 0 {
+		m.retime(en)
+	}
+	for _, e := range m.moved {
+		m.index(e)
+	}
+	m.moved = m.moved[:0]
+	if m.causes != nil {
+		m.await(en)
+	}
+	if len(en.blocked) > 0 {
+		m.unblock(en)
+	}
+}
+
+// Pending implements topology.OrderMachine.
+func (m *Machine) Pending(source int) (int64, bool) { return m.seq.ledger.lowest(source) }
+
+// Paused implements topology.OrderMachine.
+func (m *Machine) Paused() bool { return m.hand.paused }
+
+// NextDue implements topology.OrderMachine.
+func (m *Machine) NextDue() (int64, bool) {
+	if len(m.timers) == 0 {
+		return 0, false
+	}
+	return m.timers[0].due.due, true
+}
+
+// Counts implements topology.OrderMachine. The caller may keep them.
+func (m *Machine) Counts() []policies.Counts {
+	return append([]policies.Counts(nil), m.seq.ledger.counts...)
+}
+
+// Position implements topology.OrderMachine.
+func (m *Machine) Position(slot *topology.Entity) (epoch, sequence, version int64) {
+	r := &m.entityOf(slot).row
+	return r.epoch, r.last, r.version
+}
+
+// RowOf returns the order row of a slot of the machine's task, for reading.
+func (m *Machine) RowOf(slot *topology.Entity) *Row { return &m.entityOf(slot).row }

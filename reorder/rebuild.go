@@ -1,0 +1,371 @@
+package reorder
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/streamrun/streamrun/policies"
+	"github.com/streamrun/streamrun/topology"
+)
+
+// ErrRetrying says that an entity cannot be rebuilt before its local retry ends.
+var ErrRetrying = errors.New("reorder: the entity is in local retry")
+
+// LostEventError refuses a log that lacks an event which the live state has applied.
+type LostEventError struct {
+	Entity string
+	Number int64 // of the event, if HasNumber
+	// HasNumber is false where only the id tells that the event was applied.
+	HasNumber bool
+}
+
+// Error implements error.
+func (e *LostEventError) Error() string {
+	if !e.HasNumber {
+		return fmt.Sprintf("reorder: rebuilding entity %q: the log lacks an event that was applied under another number or epoch", e.Entity)
+	}
+	return fmt.Sprintf("reorder: rebuilding entity %q: the log lacks number %d, which was applied", e.Entity, e.Number)
+}
+
+// A Rebuild is what comes of an entity when its log is folded again: the events to
+// apply to an empty state, in this order, and the row that stands for the result.
+type Rebuild struct {
+	Apply []Refolded
+
+	row    Row
+	hashes map[uint64]bool     // ids that the log applies
+	places map[int64]bool      // numbers of the epoch that events without an id take
+	now    []policies.Metadata // events applied for the first time
+}
+
+// A Refolded event is one that a rebuild applies.
+type Refolded struct {
+	Index  int   // in the log
+	Epoch  int64 // and
+	Number int64 // under which the live state has it, or would have it
+	// Known says that the live state applied it or a later one before: s is at or
+	// below last, or ahead. Its effect is not requested again.
+	Known bool
+}
+
+// PlanRebuild plans the rebuild of an entity of the machine's task from its log.
+func (m *Machine) PlanRebuild(slot *topology.Entity, log []policies.Metadata) (*Rebuild, error) {
+	en := m.entityOf(slot)
+	return PlanRebuild(m.seq.contract, &en.row, &en.held, slot.ID, log)
+}
+
+// PlanRebuild folds the log of one entity, given what is live: it decides which
+// events are applied and in which order, and what the row becomes. Nothing is
+// changed. Events with a letter are left alone, an id that was renumbered keeps its
+// live number, and a log that lacks an applied event is refused (LostEventError).
+func PlanRebuild(c policies.Contract, live *Row, held Held, entity string, log []policies.Metadata) (*Rebuild, error) {
+	if live.retrying() {
+		return nil, ErrRetrying
+	}
+	f := &refold{contract: c, live: live, held: held, entity: entity, log: log}
+	f.seq = NewSequencer(c, 0, nil)
+	f.out = &Rebuild{row: live.clone(), hashes: map[uint64]bool{}, places: map[int64]bool{}}
+	if !live.known {
+		f.begin()
+	}
+	f.sort()
+	for _, e := range f.entries {
+		f.fold(e)
+	}
+	if err := f.complete(); err != nil {
+		return nil, err
+	}
+	f.out.row.ids.trim(c.IDMemory, f.out.row.last)
+	return f.out, nil
+}
+
+// refold is one planning.
+type refold struct {
+	contract policies.Contract
+	seq      *Sequencer // for its hashes
+	live     *Row
+	held     Held
+	entity   string
+	log      []policies.Metadata
+	entries  []refoldEntry
+	numbers  []int64 // applied, ascending, of the live epoch
+	out      *Rebuild
+}
+
+type refoldEntry struct {
+	index  int
+	number int64
+	hash   uint64
+}
+
+// begin takes epoch and start of an entity that is new to the live state.
+func (f *refold) begin() {
+	row := &f.out.row
+	for i := range f.log {
+		m := &f.log[i]
+		if f.seq.bySeq && !usable(m) || row.known && (m.Epoch <= row.epoch || f.contract.Reset != policies.ResetEpoch) {
+			continue
+		}
+		row.known, row.epoch = true, m.Epoch
+		f.seq.row = row
+		f.seq.begin(m.Sequence)
+	}
+	f.live = &Row{}
+	*f.live = row.clone()
+}
+
+// sort lists the events that may be applied, in the order of their contract.
+func (f *refold) sort() {
+	for i := range f.log {
+		m := &f.log[i]
+		ev := Event{}
+		ev.Metadata = *m
+		hash := f.seq.hashOf(m)
+		if f.seq.bySeq && !usable(m) || m.Epoch > f.live.epoch || f.held.FindLetter(hash, m.Epoch, ev.position()) != nil {
+			continue
+		}
+		number := m.Sequence
+		if e, ok := f.live.ids.find(hash); ok && hash != 0 && m.Epoch == f.live.epoch && e.number() != noNumber {
+			number = e.number()
+		}
+		f.entries = append(f.entries, refoldEntry{i, number, hash})
+	}
+	slices.SortStableFunc(f.entries, func(a, b refoldEntry) int {
+		m, n := &f.log[a.index], &f.log[b.index]
+		switch {
+		case f.seq.bySeq:
+			return cmp.Or(cmp.Compare(m.Epoch, n.Epoch), cmp.Compare(a.number, b.number), cmp.Compare(f.rank(a), f.rank(b)))
+		case f.seq.byTime:
+			return cmp.Or(cmp.Compare(m.EventTime, n.EventTime), cmp.Compare(m.Sequence, n.Sequence), cmp.Compare(m.ID, n.ID))
+		}
+		return 0
+	})
+}
+
+// rank puts the id that the live state has for a number before others.
+func (f *refold) rank(e refoldEntry) int {
+	if live, ok := f.live.ids.find(e.hash); ok && live.number() == e.number {
+		return 0
+	}
+	return 1
+}
+
+// fold applies an event or leaves it.
+func (f *refold) fold(e refoldEntry) {
+	m, row, n := &f.log[e.index], &f.out.row, e.number
+	if e.hash != 0 && f.out.hashes[e.hash] {
+		f.void(m, e)
+		return
+	}
+	_, remembered := f.live.ids.find(e.hash)
+	known := e.hash != 0 && remembered
+	switch {
+	case f.seq.bySeq && m.Epoch < f.live.epoch:
+		known = true
+	case f.seq.bySeq:
+		if n < row.start || f.out.places[n] {
+			return
+		}
+		known = n <= f.live.last || f.live.Ahead(n)
+		if !known && !f.place(m, e) {
+			return
+		}
+		if known && row.rare != nil {
+			row.rare.holes.remove(n)
+		}
+		f.out.places[n] = true
+		f.numbers = append(f.numbers, n)
+	case f.seq.byVersion:
+		f.seq.row = row
+		ev := Event{}
+		ev.Metadata = *m
+		if f.seq.wins(&ev) {
+			x := row.more()
+			x.winner = &winner{m.Version, m.EventTime, []byte(m.ID)}
+		}
+	}
+	if e.hash != 0 {
+		f.out.hashes[e.hash] = true
+		row.remember(e.hash, f.place4ids(m, n))
+	}
+	row.version = max(row.version, m.Version)
+	if !known {
+		f.out.now = append(f.out.now, *m)
+	}
+	f.out.Apply = append(f.out.Apply, Refolded{Index: e.index, Epoch: m.Epoch, Number: n, Known: known})
+}
+
+// place4ids is the number under which an id is remembered.
+func (f *refold) place4ids(m *policies.Metadata, n int64) int64 {
+	if !f.seq.bySeq || m.Epoch != f.live.epoch {
+		return noNumber
+	}
+	return n
+}
+
+// void makes the number of a repeated id void if nobody else has it (R3).
+func (f *refold) void(m *policies.Metadata, e refoldEntry) {
+	row, n := &f.out.row, m.Sequence
+	if !f.seq.bySeq || m.Epoch != row.epoch || n <= row.last || row.Ahead(n) || f.held.Get(n) != nil ||
+		row.trying(n) != nil || f.held.LetterAt(m.Epoch, n) || row.full(f.contract.MaxHoles) {
+		return
+	}
+	if _, void := row.more().void.get(n); !void {
+		row.rare.void.add(n, e.hash)
+	}
+}
+
+// place applies a number that is beyond the live state if its turn has come.
+func (f *refold) place(m *policies.Metadata, e refoldEntry) bool {
+	row, n := &f.out.row, e.number
+	if row.rare != nil {
+		if by, void := row.rare.void.get(n); void && by == e.hash {
+			return false
+		}
+	}
+	switch {
+	case n == row.nextWithout(n) || f.contract.Gap == policies.GapApply:
+		row.pass(n)
+	case f.contract.ClassOf(m.Class).Early == policies.EarlyApply && !row.full(f.contract.MaxHoles):
+		x := row.more()
+		x.void.remove(n)
+		x.ahead.add(n, n)
+	default:
+		return false
+	}
+	return true
+}
+
+// complete refuses a log that lacks an event which the live state has applied.
+func (f *refold) complete() error {
+	var lost error
+	f.live.ids.each(func(e idEntry) {
+		if lost == nil && e.applied() && !f.out.hashes[e.hash] {
+			lost = &LostEventError{Entity: f.entity, Number: e.number(), HasNumber: e.number() != noNumber}
+			if e.number() == noNumber {
+				lost = &LostEventError{Entity: f.entity}
+			}
+		}
+	})
+	if lost != nil || !f.seq.bySeq {
+		return lost
+	}
+	excused := func(n int64) bool {
+		if f.live.rare != nil && f.live.rare.holes.has(n) || f.held.LetterAt(f.live.epoch, n) {
+			return true
+		}
+		decidedLate := false
+		f.live.ids.each(func(e idEntry) { decidedLate = decidedLate || e.number() == n && !e.applied() })
+		return decidedLate
+	}
+	n := f.live.start
+	check := func(to int64) {
+		for ; n <= to && lost == nil; n++ {
+			if x := f.live.rare; x != nil { // holes are spans: no need to count them out
+				if i := x.holes.find(n); i < len(x.holes) && x.holes[i].from <= n {
+					n = min(x.holes[i].to, to)
+					continue
+				}
+			}
+			if !excused(n) {
+				lost = &LostEventError{Entity: f.entity, Number: n, HasNumber: true}
+			}
+		}
+	}
+	for _, applied := range f.numbers {
+		if applied > f.live.last {
+			break
+		}
+		check(applied - 1)
+		n = applied + 1
+	}
+	check(f.live.last)
+	if lost == nil && f.live.rare != nil {
+		for _, a := range f.live.rare.ahead {
+			for n := a.from; n <= a.to && lost == nil; n++ {
+				if !f.out.places[n] {
+					lost = &LostEventError{Entity: f.entity, Number: n, HasNumber: true}
+				}
+			}
+		}
+	}
+	return lost
+}
+
+// remember records an applied id without forgetting others; a known one becomes applied.
+func (r *Row) remember(hash uint64, number int64) {
+	m := &r.ids
+	for i, e := range m.ring {
+		if e.hash == hash {
+			m.ring[i] = newIDEntry(e.number(), hash, true)
+			m.reindex(m.ring[i])
+			return
+		}
+	}
+	m.record(newIDEntry(number, hash, true), len(m.ring)+1, r.last)
+}
+
+// clone returns a copy that shares nothing which changes, but the events tried again.
+func (r *Row) clone() Row {
+	c := *r
+	c.ids = ids{}
+	r.ids.each(func(e idEntry) { c.ids.record(e, len(r.ids.ring), noNumber-1) })
+	if r.rare != nil {
+		x := *r.rare
+		x.holes, x.ahead, x.void = slices.Clone(x.holes), slices.Clone(x.ahead), slices.Clone(x.void)
+		x.tries, x.waiting = slices.Clone(x.tries), slices.Clone(x.waiting)
+		c.rare = &x
+	}
+	return c
+}
+
+// Swap puts a rebuild in the place of the live row. The plan was made of this row as
+// it is now, and every decision was handed out. Held events that the log has applied are absorbed; what has become
+// possible is pending.
+func (m *Machine) Swap(slot *topology.Entity, r *Rebuild, now int64) {
+	en := m.entityOf(slot)
+	m.cur, en.row = en, r.row
+	m.seq.now = now
+	var absorbed []topology.Decision
+	absorb := func(e *Event) {
+		m.seq.ledger.end(e, colAbsorbed)
+		absorbed = append(absorbed, topology.Decision{Kind: topology.DecideAbsorb, Rule: 15, Event: &e.OrderEvent})
+	}
+	for _, e := range slices.Collect(en.held.all()) {
+		if r.has(e) {
+			en.held.Delete(e)
+			if x := en.row.rare; x != nil && x.causal.set && x.causal.number == e.Number {
+				x.causal = timer{}
+			}
+			absorb(e)
+		}
+	}
+	if x := en.row.rare; x != nil {
+		x.tries = slices.DeleteFunc(x.tries, func(e *Event) bool {
+			if !r.has(e) {
+				return false
+			}
+			absorb(e)
+			return true
+		})
+	}
+	if m.causes != nil {
+		for i := range r.now {
+			(*outside)(m).Applied(&topology.OrderEvent{Metadata: r.now[i]})
+		}
+	}
+	m.out, m.at = absorbed, 0
+	m.host.Dirty(slot)
+	m.reconcile(en)
+	m.enqueue(en, now)
+}
+
+// has reports whether the log applies the event.
+func (r *Rebuild) has(e *Event) bool {
+	if e.hash != 0 {
+		return r.hashes[e.hash]
+	}
+	return e.Epoch == r.row.epoch && r.places[e.Number]
+}
