@@ -100,7 +100,7 @@ func TestPermitsGiveTheInOrderFold(t *testing.T) {
 		t.Fatal(diff)
 	}
 	counts := d.Dispositions(f.Input.Topic)
-	if got, want := counts.Applied, int64(len(events)); int64(got) != want {
+	if got, want := counts.Applied, int64(len(events)); got != want {
 		t.Fatalf("applied %d of %d: %+v", got, want, counts)
 	}
 	if letters := topologytest.Letters(d, f.DLQ.Topic); len(letters) > 0 {

@@ -94,7 +94,7 @@ func TestSequenceIsANumberOrIsNone(t *testing.T) {
 		{`{"k":"a"}`, false, 0},
 	} {
 		m, err := f.Metadata(record(t, f, "a", c.value))
-		if err != nil || m.HasSequence != c.has || m.Sequence != c.want || m.Entity != "a" {
+		if err != nil || m.HasSequence != c.has || m.Sequence != c.want || m.Entity != "a" || m.EventTime != 1000 {
 			t.Errorf("%s: %+v, %v", c.value, m, err)
 		}
 	}
@@ -163,8 +163,10 @@ func TestUpdate(t *testing.T) {
 		{`event.n + 1`, `{"n":9007199254740993}`, ``, `9007199254740994`},
 		{`{"n": event.n / 2, "m": event.n % 2}`, `{"n":7}`, ``, `{"m":1,"n":3.5}`},
 		{`{"n": event.n / 2}`, `{"n":8}`, ``, `{"n":4}`},
-		{`[event.f * 2e18, event.f * 2e18 + 1e18, event.f * 6e18, 1e21, 1e300, -1.5e-7]`, `{"f":4.5}`, ``,
-			`[9000000000000000000,10000000000000000000,27000000000000000000,1e+21,1e+300,-1.5e-7]`},
+		{
+			`[event.f * 2e18, event.f * 2e18 + 1e18, event.f * 6e18, 1e21, 1e300, -1.5e-7]`, `{"f":4.5}`, ``,
+			`[9000000000000000000,10000000000000000000,27000000000000000000,1e+21,1e+300,-1.5e-7]`,
+		},
 		{`state.n + 0.5`, `{}`, `{"n":0.5}`, `1`},
 		{`event.x`, `{}`, ``, ``},
 		{`event.x ?? "none"`, `{}`, ``, `"none"`},
@@ -194,6 +196,7 @@ func TestUpdate(t *testing.T) {
 		{`map(1..2000000, 1)`, `{}`, ``, `memory budget exceeded`},
 		{`reduce(1..60, [#acc, #acc], 1)`, `{}`, ``, `the result takes more than 921600 bytes`},
 		{`repeat("x", 921600)`, `{}`, ``, `the result takes more than 921600 bytes`},
+		{`repeat(event.c, 200000)`, `{"c":"\u0001"}`, ``, `the result takes more than 921600 bytes`},
 		{`{"a": 1 / 0, "b": repeat("x", 921600)}`, `{}`, ``, `the result takes more than 921600 bytes`},
 	} {
 		f := updating(t, c.update)
@@ -249,6 +252,21 @@ func TestUpdateBeginsWithInitialAndNilDeletes(t *testing.T) {
 		if got, err := f.Update(m, event, want); got != nil || err != nil {
 			t.Fatal(got, err)
 		}
+	}
+}
+
+func TestUpdateLeavesItsArgumentsAlone(t *testing.T) {
+	t.Parallel()
+	f := updating(t, "[event, state]")
+	make := func() any { return map[string]any{"list": []any{1.0, []string{"a"}}, "n": 2.0} }
+	event, state := make(), make()
+	got, err := f.Update(&policies.Metadata{}, event, state)
+	canonical := map[string]any{"list": []any{1, []any{"a"}}, "n": 2}
+	if diff := cmp.Diff(any([]any{canonical, canonical}), got); diff != "" || err != nil {
+		t.Fatal(diff, err)
+	}
+	if diff := cmp.Diff([]any{make(), make()}, []any{event, state}); diff != "" {
+		t.Fatal(diff)
 	}
 }
 

@@ -177,6 +177,27 @@ func TestVariablesInNumbersAndDefaults(t *testing.T) {
 	}
 }
 
+func TestRetryMaxZeroIsNone(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{"retry: {max: 0}": -1, "retry: {max: 2}": 2, "retry: {delay: 1s}": policies.DefaultRetries, "retry:": policies.DefaultRetries} {
+		f := parse(t, strings.NewReplacer("contract: {events_for: x, because: y}", "contract:\n  events_for: x\n  because: y\n  "+text, "UPDATE", "event").Replace(small), noEnv)
+		if f.Contract.Retry.Max != want {
+			t.Errorf("%s: %+v", text, f.Contract.Retry)
+		}
+	}
+}
+
+// Whether a contract contradicts itself depends on the guarantee of the file.
+func TestTheGuaranteeBelongsToTheContract(t *testing.T) {
+	t.Parallel()
+	text := strings.NewReplacer("because: y", "because: y, order_by: version, buffer: volatile",
+		"sequence: event.s", "version: event.v, id: event.id", "UPDATE", "event").Replace(small)
+	if _, err := config.Parse("f.yaml", []byte(text), noEnv); err == nil || !strings.Contains(err.Error(), "contract.buffer") {
+		t.Fatal(err)
+	}
+	parse(t, text+"kafka: {guarantee: at_least_once}\n", noEnv)
+}
+
 func TestTextPointsAtThePlace(t *testing.T) {
 	t.Parallel()
 	_, err := config.Parse("f.yaml", []byte(strings.Replace(small, "UPDATE", "évent.x + 1", 1)), noEnv)
