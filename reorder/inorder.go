@@ -1,0 +1,56 @@
+package reorder
+
+import (
+	"github.com/streamrun/streamrun/policies"
+	"github.com/streamrun/streamrun/topology"
+)
+
+// Options are what InOrder has beside the contract. The zero value reads the order
+// metadata from the CloudEvents headers of the record, with the record's key as the
+// entity.
+type Options[K, V any] struct {
+	// Metadata fills in the order metadata of a record; a reason other than "" (as
+	// policies.ReasonInvalidMetadata) dead-letters it. m.Entity left empty means the
+	// record's key. Nil reads the headers.
+	Metadata func(r topology.Record[K, V], m *policies.Metadata) policies.Reason
+	// Headers names the headers; empty fields have the CloudEvents names.
+	Headers policies.HeaderNames
+	// Scope names the sequence space in the headers; empty: any.
+	Scope string
+	// DeadLetters is the topic of the letters; empty: <app>-<name>-dlq. It has as
+	// many partitions as the source.
+	DeadLetters string
+}
+
+// InOrder applies the events of each entity in order, as the contract says. What
+// follows it in the topology sees an event when its turn has come, and once.
+// The name is the identity of the order's state.
+func InOrder[K, V any](s *topology.Stream[K, V], name string, contract policies.Contract, o Options[K, V]) *topology.Stream[K, V] {
+	codec, err := policies.NewHeaderCodec(o.Headers, o.Scope)
+	return topology.Ordered(s, topology.OrderSpec[K, V]{
+		Name: name, Contract: contract, Order: New(contract), DeadLetters: o.DeadLetters, Err: err,
+		Metadata: func(r *topology.Record[K, V], value []byte, m *policies.Metadata) policies.Reason {
+			if o.Metadata != nil {
+				return o.Metadata(*r, m)
+			}
+			if policies.ReadHeaders(codec, m, r.Headers, value) != nil {
+				return policies.ReasonInvalidMetadata
+			}
+			return ""
+		},
+	})
+}
+
+// BySequence is InOrder for events that carry their sequence number in the value
+// and whose entity is the record's key.
+func BySequence[K, V any](s *topology.Stream[K, V], name string, contract policies.Contract, sequence func(V) int64) *topology.Stream[K, V] {
+	return InOrder(s, name, contract, Options[K, V]{
+		Metadata: func(r topology.Record[K, V], m *policies.Metadata) policies.Reason {
+			if r.Tombstone {
+				return policies.ReasonInvalidMetadata
+			}
+			m.HasSequence, m.Sequence = true, sequence(r.Value)
+			return ""
+		},
+	})
+}
