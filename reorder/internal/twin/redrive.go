@@ -1,0 +1,85 @@
+package twin
+
+import "github.com/streamrun/streamrun/policies"
+
+// redrive applies the letters of an entity in order, up to the first that is not
+// next or fails, and unparks the entity when nothing holds it parked.
+func (t *Twin) redrive(name string) {
+	if e := t.entities[name]; e == nil || len(e.retries) > 0 {
+		return
+	}
+	for {
+		e := t.entities[name]
+		n := t.firstLetter(e)
+		if n < 0 || len(e.retries) > 0 || t.bySequence() && !t.isNext(e, n) {
+			break
+		}
+		if t.handle(n) != succeeded && t.fault != redriveIgnoresFailure {
+			break
+		}
+		how := redriven
+		if !t.bySequence() {
+			how = unsequenced
+		}
+		t.unit(func() {
+			e := t.entities[name]
+			delete(e.void, t.deliveries[n].Sequence)
+			t.apply(e, n, how)
+		})
+		t.follow(name)
+	}
+	e := t.entities[name]
+	if !e.parked {
+		return
+	}
+	for _, l := range e.letters {
+		if (l.parks || l.reason == policies.ReasonEntityParked) && t.canBeNext(e, l) {
+			return
+		}
+	}
+	e.parked = false
+	t.note(name, "", policies.NoRule, "", "", "no letter keeps the entity parked")
+	t.follow(name)
+}
+
+// firstLetter returns the first letter, in the order of the contract, that can
+// still be applied in its turn, or -1.
+func (t *Twin) firstLetter(e *entity) int {
+	var first *delivery
+	for _, l := range e.letters {
+		d := t.deliveries[l.n]
+		if t.canBeNext(e, l) && (first == nil || t.before(d, first)) {
+			first = d
+		}
+	}
+	if first == nil {
+		return -1
+	}
+	return first.n
+}
+
+func (t *Twin) before(a, b *delivery) bool {
+	switch t.c.OrderBy {
+	case policies.ByVersion:
+		return newer(&b.Event, &a.Event)
+	case policies.ByEventTime:
+		return byTime(a, b) < 0
+	}
+	return byNumber(a, b) < 0
+}
+
+// canBeNext says whether a letter's turn can still come.
+func (t *Twin) canBeNext(e *entity, l letter) bool {
+	d := t.deliveries[l.n]
+	if d.Epoch != e.epoch || l.reason == policies.ReasonInvalidMetadata {
+		return false
+	}
+	switch t.c.OrderBy {
+	case policies.ByVersion:
+		return newer(&d.Event, e.winner)
+	case policies.ByEventTime:
+		return l.reason == policies.ReasonPoison || l.reason == policies.ReasonEntityParked || l.reason == policies.ReasonGapTimeout
+	}
+	_, ahead := e.ahead[d.Sequence]
+	return d.Sequence > e.last && !ahead && !e.passed[d.Sequence]
+}
