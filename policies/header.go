@@ -65,17 +65,17 @@ const attribute = "ce_"
 // A HeaderCodec reads and writes order metadata. It is immutable and safe for
 // concurrent use; NewHeaderCodec makes one.
 type HeaderCodec struct {
-	names  [fields]string
-	keys   [fields][]byte   // the same as bytes
-	fields map[string]field // by header name
-	scope  string
+	names    [fields]string
+	keys     [fields][]byte // the same as bytes
+	byLength [][]field      // the fields whose names have that length: few, so that no map is asked per header
+	scope    string
 }
 
 // NewHeaderCodec makes the codec for the names. A scope that is not empty names
 // the sequence space: it is written, and a record that names another is refused.
 // An error says which two fields have one name.
 func NewHeaderCodec(names HeaderNames, scope string) (*HeaderCodec, error) {
-	c := &HeaderCodec{scope: scope, fields: make(map[string]field, fields)}
+	c := &HeaderCodec{scope: scope}
 	for f, n := range map[field][2]string{
 		fieldID:          {names.ID, "ce_id"},
 		fieldSequence:    {names.Sequence, "ce_sequence"},
@@ -96,13 +96,28 @@ func NewHeaderCodec(names HeaderNames, scope string) (*HeaderCodec, error) {
 	}
 	for f := range fields {
 		name := c.names[f]
-		if _, taken := c.fields[name]; taken {
+		c.keys[f] = []byte(name)
+		if _, taken := c.field(c.keys[f]); taken {
 			return nil, fmt.Errorf("policies: naming headers: %q has two meanings", name)
 		}
-		c.fields[name] = f
-		c.keys[f] = []byte(name)
+		for len(c.byLength) <= len(name) {
+			c.byLength = append(c.byLength, nil)
+		}
+		c.byLength[len(name)] = append(c.byLength[len(name)], f)
 	}
 	return c, nil
+}
+
+// field returns which field a header name means.
+func (c *HeaderCodec) field(name []byte) (field, bool) {
+	if len(name) < len(c.byLength) {
+		for _, f := range c.byLength[len(name)] {
+			if string(name) == c.names[f] {
+				return f, true
+			}
+		}
+	}
+	return 0, false
 }
 
 // A HeaderError is a header, or an attribute of a structured event, whose value

@@ -20,7 +20,7 @@ func ReadHeaders[H HeaderLike](c *HeaderCodec, m *Metadata, headers []H, value [
 	structured := false
 	for i := range headers {
 		h := Header(headers[i])
-		f, ok := c.fields[string(h.Key)]
+		f, ok := c.field(h.Key)
 		if !ok || h.Value == nil {
 			continue
 		}

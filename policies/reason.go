@@ -1,5 +1,7 @@
 package policies
 
+import "strconv"
+
 // Disposition is the one counted end of a delivered event, or its present state.
 type Disposition string
 
@@ -57,8 +59,5 @@ func (r Rule) String() string {
 	if r == NoRule {
 		return "-"
 	}
-	if r < 10 {
-		return "R" + string(rune('0'+r))
-	}
-	return "R1" + string(rune('0'+r-10))
+	return "R" + strconv.Itoa(int(r))
 }

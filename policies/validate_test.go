@@ -60,7 +60,8 @@ func badContracts() []badContract {
 		bad("poison", policies.CodeUnknownValue, F{}, func(c *C) { c.Class.Poison = "stop" }),
 		bad("effects", policies.CodeUnknownValue, F{}, func(c *C) { c.Class.Effects = "once" }),
 		bad("classes.view.late", policies.CodeUnknownValue, F{}, func(c *C) { c.Classes = classes(policies.Class{Late: "apply"}) }),
-		bad("classes", policies.CodeNamelessClass, F{}, func(c *C) { c.Classes = map[string]policies.Class{"": {}} }),
+		bad("classes.view.conflict", policies.CodeUnknownValue, F{}, func(c *C) { c.OrderBy, c.Classes = policies.ByVersion, classes(policies.Class{Conflict: "drop"}) }),
+		bad("classes", policies.CodeNamelessClass, F{}, func(c *C) { c.Classes = map[string]policies.Class{"": {Late: policies.LateCompensate}} }),
 
 		bad("start", policies.CodeBadStart, F{}, func(c *C) { c.Start = policies.StartAt(-1) }),
 		bad("start", policies.CodeBadStart, F{}, func(c *C) { c.Start = policies.StartAt(1<<63 - 1) }),
@@ -230,6 +231,9 @@ func goodContracts() []struct {
 		good(F{}, func(c *C) { c.Shape, c.OrderBy = policies.Snapshot, policies.BySequence }),
 		good(F{}, func(c *C) { c.Shape = policies.Command }),
 		good(F{}, func(c *C) { c.OrderBy, c.Slack = policies.ByEventTime, 5*time.Second }),
+		good(F{}, func(c *C) {
+			c.OrderBy, c.Class.Late, c.Classes = policies.ByEventTime, policies.LateDrop, classes(policies.Class{Late: policies.LateReject})
+		}),
 		good(F{}, func(c *C) { c.OrderBy, c.OnOverflow = policies.ByEventTime, policies.OnOverflowPause }),
 		good(F{}, func(c *C) { c.Start, c.Reset = policies.StartFirstSeen(), policies.ResetEpoch }),
 		good(F{}, func(c *C) { c.Start, c.OnTimeout = policies.StartAt(0), policies.OnTimeoutSkip }),

@@ -71,12 +71,12 @@ func (m *Memory) Record(_ context.Context, name, id string, p Position) error {
 	if e == nil {
 		e = &entity{}
 	}
+	if p.Epoch != m.epoch {
+		return ErrEpoch
+	}
 	next := Position{Epoch: m.epoch, Sequence: Start}
 	if e.last.Epoch == m.epoch {
 		next.Sequence = e.last.Sequence + 1
-	}
-	if p.Epoch != m.epoch {
-		return fmt.Errorf("producer: epoch %d is not the open one, %d", p.Epoch, m.epoch)
 	}
 	if p != next || e.find(id) != (Position{}) {
 		return ErrTaken

@@ -28,13 +28,17 @@ type Source interface {
 	// that was recorded for the id; zero where there is none.
 	Lookup(ctx context.Context, entity, id string) (last, own Position, err error)
 	// Record records the position of the id, durable when the event is. It fails with
-	// an error that is ErrTaken if p does not follow what was recorded last for the
-	// entity (another producer was faster), or if the id has a position already.
+	// an error that is ErrEpoch if the epoch of p is not the open one, and else ErrTaken
+	// if p does not follow what was recorded last for the entity (another producer was
+	// faster) or the id has a position already.
 	Record(ctx context.Context, entity, id string, p Position) error
 }
 
 // ErrTaken says that a position, or an id, was recorded by somebody else meanwhile.
 var ErrTaken = errors.New("producer: the number was given out meanwhile")
+
+// ErrEpoch says that another epoch was opened since the Numberer was: Open it again.
+var ErrEpoch = errors.New("producer: another epoch was opened meanwhile")
 
 // ErrNoID says that an event has no id.
 var ErrNoID = errors.New("producer: the event has no id: a retry of it could not be told from a new event")
@@ -106,9 +110,6 @@ func (n *Numberer) position(ctx context.Context, entity, id string) (Position, e
 	}
 	if own != (Position{}) {
 		return own, nil
-	}
-	if last.Epoch > n.epoch {
-		return Position{}, fmt.Errorf("epoch %d was opened meanwhile, and this producer counts under %d: open it again", last.Epoch, n.epoch)
 	}
 	p := Position{Epoch: n.epoch, Sequence: Start}
 	if last.Epoch == n.epoch {

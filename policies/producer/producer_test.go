@@ -201,8 +201,70 @@ func TestAnOpenedEpochStartsAgainAndKeepsOldIDs(t *testing.T) {
 	want(n, "b", 1, 2)
 	want(n, "c", 2, 1)
 	want(n, "d", 2, 2)
-	if m, err := old.Stamp(ctx, policies.Metadata{Entity: "e", ID: "x"}); err == nil {
-		t.Errorf("a producer of the old epoch gave out %+v", m)
+	for _, entity := range []string{"e", "f"} {
+		if m, err := old.Stamp(ctx, policies.Metadata{Entity: entity, ID: "x"}); !errors.Is(err, producer.ErrEpoch) {
+			t.Errorf("a producer of the old epoch gave out %+v, %v", m, err)
+		}
+	}
+}
+
+// overtaken is a Source of which another producer makes use between Lookup and Record.
+type overtaken struct {
+	producer.Source
+	overtake func()
+}
+
+func (o *overtaken) Lookup(ctx context.Context, entity, id string) (last, own producer.Position, err error) {
+	last, own, err = o.Source.Lookup(ctx, entity, id)
+	if f := o.overtake; f != nil {
+		o.overtake = nil
+		f()
+	}
+	return last, own, err
+}
+
+func TestAProducerThatWasOvertakenAsksAgain(t *testing.T) {
+	t.Parallel()
+	ctx, source := t.Context(), &overtaken{Source: producer.NewMemory(10)}
+	n, err := producer.Open(ctx, source, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, other := range []string{"b", "a"} { // another event, the same event
+		event := policies.Metadata{Entity: fmt.Sprint("e", i), ID: "a"}
+		source.overtake = func() {
+			if _, err := n.Stamp(ctx, policies.Metadata{Entity: event.Entity, ID: other}); err != nil {
+				t.Error(err)
+			}
+		}
+		m, err := n.Stamp(ctx, event)
+		if want := int64(2 - i); err != nil || m.Sequence != want {
+			t.Errorf("overtaken by %s: number %d, %v", other, m.Sequence, err)
+		}
+	}
+}
+
+func TestMemoryRefusesTakenPositionsAndIDs(t *testing.T) {
+	t.Parallel()
+	ctx, source := t.Context(), producer.NewMemory(10)
+	if err := source.OpenEpoch(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		id   string
+		at   producer.Position
+		want error
+	}{
+		{"a", producer.Position{Epoch: 1, Sequence: 2}, producer.ErrTaken},
+		{"a", producer.Position{Epoch: 2, Sequence: 1}, producer.ErrEpoch},
+		{"a", producer.Position{Epoch: 1, Sequence: 1}, nil},
+		{"b", producer.Position{Epoch: 1, Sequence: 1}, producer.ErrTaken},
+		{"a", producer.Position{Epoch: 1, Sequence: 2}, producer.ErrTaken},
+		{"b", producer.Position{Epoch: 1, Sequence: 2}, nil},
+	} {
+		if err := source.Record(ctx, "e", c.id, c.at); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+			t.Errorf("%s at %v: %v", c.id, c.at, err)
+		}
 	}
 }
 
