@@ -214,6 +214,22 @@ func TestTextPointsAtThePlace(t *testing.T) {
 	}
 }
 
+// The parser recurses, and takes quadratic time: depth and size are bounded.
+func TestDeepAndLongFilesAreRefused(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		strings.Repeat("[", 200_000):                 "f.yaml:1:65: lists and mappings more than 64 deep [SR1001]",
+		strings.Repeat("{a: ", 60_000):               "f.yaml:1:257: lists and mappings more than 64 deep [SR1001]",
+		"a: 1\nb:\n" + strings.Repeat("- ", 100_000): "f.yaml:3:129: lists and mappings more than 64 deep [SR1001]",
+		strings.Repeat("? ", 100_000):                "f.yaml:1:129: lists and mappings more than 64 deep [SR1001]",
+		strings.Repeat("#", 300_000):                 "f.yaml:1:1: the file has 300000 bytes; a topology file has at most 262144 [SR1001]",
+	} {
+		if _, err := config.Parse("f.yaml", []byte(text), noEnv); err == nil || err.Error() != want {
+			t.Errorf("%.10s: %v", text, err)
+		}
+	}
+}
+
 func TestLoadOfAMissingFile(t *testing.T) {
 	t.Parallel()
 	_, err := config.Load("testdata/none.yaml")

@@ -81,16 +81,22 @@ func parse(src string) (file *ast.File, at position, err error) {
 		}
 	}()
 	tokens := lexer.Tokenize(src)
-	depth := 0
+	brackets, marks, line := 0, 0, 0
 	for _, t := range tokens {
+		if l := place(t).line; l != line {
+			marks, line = 0, l
+		}
 		switch t.Type {
 		case token.MappingStartType, token.SequenceStartType:
-			depth++
+			brackets++
 		case token.MappingEndType, token.SequenceEndType:
-			depth--
+			brackets--
+		case token.SequenceEntryType, token.MappingKeyType:
+			marks++ // "- - -" is a list in a list in a list
+		default:
 		}
-		if depth > maxDepth {
-			return nil, place(t), fmt.Errorf("brackets more than %d deep", maxDepth)
+		if brackets > maxDepth || marks > maxDepth {
+			return nil, place(t), fmt.Errorf("lists and mappings more than %d deep", maxDepth)
 		}
 	}
 	file, err = parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
