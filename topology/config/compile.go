@@ -15,8 +15,8 @@ import (
 func (f *File) Topology() (*topology.Topology, error) {
 	b := topology.New(f.Name)
 	events := topology.Source(b, f.Input.Name, serde.Of(serde.String(), serde.Serde[*event](eventSerde{f})), f.Input.Topic)
-	ordered := topology.Ordered(events, topology.OrderSpec[string, *event]{
-		Name: f.InOrder.Name, Contract: f.Contract, Order: reorder.New(f.Contract), DeadLetters: f.DLQ.Topic, Metadata: f.metadata,
+	ordered := reorder.InOrder(events, f.InOrder.Name, f.Contract, reorder.Options[string, *event]{
+		Metadata: f.metadata, DeadLetters: f.DLQ.Topic,
 	})
 	store := f.Store()
 	states := topology.Update(ordered, "Aggregate", store, f.apply)
@@ -42,8 +42,8 @@ type event struct {
 }
 
 // metadata reads the order metadata of a record for its order.
-func (f *File) metadata(r *topology.Record[string, *event], _ []byte, m *policies.Metadata) policies.Reason {
-	rec := input(r)
+func (f *File) metadata(r topology.Record[string, *event], m *policies.Metadata) policies.Reason {
+	rec := input(&r)
 	meta, err := f.Metadata(&rec)
 	switch {
 	case err != nil:
