@@ -261,13 +261,13 @@ func (t *Twin) forget() {
 		for _, r := range e.retries {
 			if t.fates[r.n].buffered {
 				e.held = append(e.held, hold{n: r.n})
-				t.fates[r.n] = fate{disposition: policies.Held}
+				t.fates[r.n] = fate{disposition: policies.Held, buffered: true}
 			}
 		}
 		for _, l := range e.looks {
 			if t.fates[l.n].buffered {
 				e.held = append(e.held, hold{n: l.n, undecided: true})
-				t.fates[l.n] = fate{disposition: policies.Held}
+				t.fates[l.n] = fate{disposition: policies.Held, buffered: true}
 			}
 		}
 		e.retries, e.looks = nil, nil

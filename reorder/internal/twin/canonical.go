@@ -1,0 +1,76 @@
+package twin
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/streamrun/streamrun/reorder/scenario"
+)
+
+// Canonical writes an outcome as text in which two hosts that agree are equal: a
+// line per field and, of applied, per entity; multisets sorted; empty fields left
+// out. Decisions are left out: their explanations are a host's own. An entity of
+// which nothing is applied, with no hole, may or may not be in Last and State.
+func Canonical(o scenario.Outcome) string {
+	var b strings.Builder
+	applied := map[string][]string{}
+	for _, e := range o.Applied {
+		applied[e.Entity] = append(applied[e.Entity], e.String())
+	}
+	for _, name := range slices.Sorted(maps.Keys(applied)) {
+		fmt.Fprintf(&b, "applied %s: %s\n", name, strings.Join(applied[name], " "))
+	}
+	for _, list := range []struct {
+		name    string
+		entries []scenario.Entry
+	}{
+		{"held", o.Held},
+		{"dlq", o.DLQ},
+		{"dropped", o.Dropped},
+		{"paused", o.Paused},
+		{"retrying", o.Retrying},
+		{"fenced", o.Fenced},
+		{"rebuilds", o.Rebuilds},
+		{"compensated", o.Compensated},
+		{"resolved", o.Resolved},
+		{"parked", o.Parked},
+		{"unordered", o.Unordered},
+		{"suppressed", o.Suppressed},
+	} {
+		var texts []string
+		for _, e := range list.entries {
+			texts = append(texts, e.Entity+":"+e.String())
+		}
+		if slices.Sort(texts); len(texts) > 0 {
+			fmt.Fprintf(&b, "%s: %s\n", list.name, strings.Join(texts, ", "))
+		}
+	}
+	lines(&b, "hole", o.Holes)
+	lines(&b, "effect", o.Effects)
+	for _, name := range slices.Sorted(maps.Keys(applied)) {
+		if last, known := o.Last[name]; known {
+			fmt.Fprintf(&b, "last %s: %d\n", name, last)
+		}
+		fmt.Fprintf(&b, "state %s: %s\n", name, o.State[name])
+	}
+	lines(&b, "diff", o.Diff)
+	for _, p := range slices.Sorted(maps.Keys(o.Commit)) {
+		if o.Commit[p] > 0 {
+			fmt.Fprintf(&b, "commit %d: %d\n", p, o.Commit[p])
+		}
+	}
+	for _, p := range slices.Sorted(maps.Keys(o.Counts)) {
+		if c := o.Counts[p]; c.Delivered > 0 {
+			fmt.Fprintf(&b, "counts %d: %+v\n", p, c)
+		}
+	}
+	return b.String()
+}
+
+func lines[V any](b *strings.Builder, what string, m map[string]V) {
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		fmt.Fprintf(b, "%s %s: %v\n", what, name, m[name])
+	}
+}
