@@ -143,10 +143,17 @@ func share(members []candidate, tasks []*task, holders map[record.TopicPartition
 			open = append(open, t)
 		}
 	}
-	// The rest goes to whoever has the fewest.
+	// The rest goes to whoever has the fewest and may have more: in turns, so that
+	// tasks of more topics, the low numbers, are spread.
+	better := func(a, b string) bool {
+		if full := got[a] >= quota[a]; full != (got[b] >= quota[b]) {
+			return !full
+		}
+		return got[a] < got[b]
+	}
 	for _, t := range open {
 		for _, m := range members {
-			if t.eligible[m.id] && (t.member == "" || got[m.id]-quota[m.id] < got[t.member]-quota[t.member]) {
+			if t.eligible[m.id] && (t.member == "" || better(m.id, t.member)) {
 				t.member = m.id
 			}
 		}

@@ -15,6 +15,7 @@ type outbox struct {
 	open    *batch   // being filled by Produce
 	refused bool     // send nothing until all in flight are answered, then send again from the first
 	added   bool     // the partition is in the transaction
+	known   bool     // the broker has a sequence of this epoch
 	first   int64    // offset of the first record acknowledged in the transaction; -1: none
 }
 
@@ -44,13 +45,19 @@ func (o *outbox) ready() *batch {
 	if o.sent == len(o.queue) {
 		return nil
 	}
+	// A broker takes any first sequence from a producer that it does not know. Were
+	// the second batch in flight too, and the first refused by a leader that is leader
+	// again when the second comes, the first would be lost.
+	if !o.known && o.flying > 0 {
+		return nil
+	}
 	return o.queue[o.sent]
 }
 
 // acknowledge notes that a batch is in the log, at offset (-1: not told), and
 // returns the batches that are done with.
 func (o *outbox) acknowledge(b *batch, offset int64) []*batch {
-	b.done = true
+	b.done, o.known = true, true
 	if offset >= 0 && (o.first < 0 || offset < o.first) {
 		o.first = offset
 	}

@@ -1,0 +1,133 @@
+package wire
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/streamrun/streamrun/topology/internal/record"
+)
+
+func TestBatchesKeepToTheirBounds(t *testing.T) {
+	t.Parallel()
+	small := record.Output{Value: []byte("v")}
+	b := &batch{}
+	n := 0
+	for ; b.takes(&small); n++ {
+		b.add(&small)
+	}
+	if n != batchRecords {
+		t.Errorf("%d small records in a batch, want %d", n, batchRecords)
+	}
+	big := record.Output{Value: make([]byte, 300_000)}
+	b.clear()
+	for n = 0; b.takes(&big); n++ {
+		b.add(&big)
+	}
+	if n != 3 {
+		t.Errorf("%d records of 300 kB in a batch, want 3", n)
+	}
+	huge := record.Output{Value: make([]byte, 5<<20)}
+	b.clear()
+	if !b.takes(&huge) {
+		t.Error("a record larger than a batch is taken by no batch")
+	}
+	b.add(&huge)
+	if b.takes(&small) {
+		t.Error("a batch with a record that is too large takes another")
+	}
+}
+
+func TestBatchOwnsItsBytes(t *testing.T) {
+	t.Parallel()
+	b := &batch{}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var want []string
+	for range 400 {
+		value := make([]byte, rnd.IntN(2000))
+		for i := range value {
+			value[i] = byte(rnd.Uint32())
+		}
+		want = append(want, string(value))
+		b.add(&record.Output{Key: value, Value: value})
+		clear(value)
+	}
+	for i, r := range b.records {
+		if string(r.Key) != want[i] || string(r.Value) != want[i] {
+			t.Fatalf("record %d changed", i)
+		}
+	}
+}
+
+func TestSequencesWrapToZero(t *testing.T) {
+	t.Parallel()
+	if got := after(math.MaxInt32, 1); got != 0 {
+		t.Errorf("behind the greatest comes %d", got)
+	}
+	if got := after(math.MaxInt32-2, 5); got != 2 {
+		t.Errorf("five from the greatest less two is %d, want 2", got)
+	}
+}
+
+func TestOutboxSendsAgainInOrder(t *testing.T) {
+	t.Parallel()
+	o := &outbox{first: -1, known: true}
+	for range 4 {
+		o.open = &batch{}
+		o.open.add(&record.Output{})
+		o.seal()
+	}
+	var sent []*batch
+	for b := o.ready(); b != nil; b = o.ready() {
+		sent = append(sent, b)
+		o.sent++
+		o.flying++
+	}
+	// The second is refused, the third is in the log all the same, the fourth is out of order.
+	o.flying = 3
+	o.acknowledge(sent[0], 10)
+	o.refused = true
+	if o.ready() != nil {
+		t.Fatal("sent although two are on the way")
+	}
+	o.acknowledge(sent[2], 30)
+	if !o.early(sent[3]) || o.early(sent[1]) {
+		t.Error("the second is early, or the fourth is not")
+	}
+	o.flying = 0
+	for i, want := range []*batch{sent[1], sent[3], nil} {
+		b := o.ready()
+		if b != want {
+			t.Fatalf("try %d sends sequence %+v", i, b)
+		}
+		if b != nil {
+			o.sent++
+		}
+	}
+	if o.first != 10 {
+		t.Errorf("first acknowledged offset %d", o.first)
+	}
+	if maybe := o.discard(); maybe || o.next != sent[1].sequence {
+		t.Errorf("after dropping what was refused the next sequence is %d (maybe taken: %v), want %d", o.next, maybe, sent[1].sequence)
+	}
+}
+
+func TestUnknownPartitionGetsOneBatchAtATime(t *testing.T) {
+	t.Parallel()
+	o := &outbox{first: -1}
+	for range 2 {
+		o.open = &batch{}
+		o.open.add(&record.Output{})
+		o.seal()
+	}
+	first := o.ready()
+	o.sent, o.flying = 1, 1
+	if o.ready() != nil {
+		t.Fatal("a second batch leaves before the broker knows the producer")
+	}
+	o.flying = 0
+	o.acknowledge(first, 0)
+	if o.ready() == nil {
+		t.Fatal("the second batch does not leave")
+	}
+}
