@@ -1,0 +1,251 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/streamrun/streamrun/statestore"
+	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/record"
+	"github.com/streamrun/streamrun/topology/internal/task"
+	"github.com/streamrun/streamrun/topology/runner/internal/decide"
+)
+
+// A transaction is one commit of a worker: the batches of the tasks that have work,
+// and the offsets of all others as they were, so that it is fenced for every task.
+// One without batches initialises the producer.
+type transaction struct {
+	parts    []part
+	rest     []kafka.CommittedOffset
+	holdings []decide.Holding // of all its tasks
+	restore  []decide.Holding // tasks whose state is in doubt: to be restored when the producer is initialised
+}
+
+// A part is what one task has in a transaction.
+type part struct {
+	owner *owned
+	batch *task.Batch
+
+	// filled in as it is sent
+	offsets   []kafka.CommittedOffset
+	positions []statestore.Position
+}
+
+// A fate is what became of a transaction.
+type fate uint8
+
+const (
+	committed fate = iota
+	aborted        // it was not committed, and never will be
+	unknown        // it was given up before that was known
+)
+
+// errBroken says that a task of the transaction was lost, or lost and assigned again.
+var errBroken = errors.New("a task of the transaction was lost meanwhile")
+
+// committer carries out the transactions of one worker, one at a time.
+type committer struct {
+	*run
+	producer kafka.Producer
+	writer   task.Writer
+	ready    bool      // the producer is initialised
+	after    time.Time // it is not initialised before
+	outputs  []record.Output
+}
+
+// fenceWait is how long a named instance whose producer was fenced waits before it
+// initialises it: the group tells it by then if another process has its name, which
+// it would fence in its turn.
+func (c *committer) fenceWait() time.Duration { return c.cfg.SessionTimeout / 10 }
+
+// endWait bounds the abort of a transaction that was given up.
+const endWait = 2 * time.Second
+
+// commit carries out a transaction and says what became of it, and why. An answer
+// that did not come is never guessed: the producer is initialised, which ends what
+// is open, and the offsets tell whether the transaction was committed.
+func (c *committer) commit(ctx context.Context, tx *transaction) (fate, error) {
+	if err := c.initialised(ctx); err != nil {
+		return aborted, err
+	}
+	if len(tx.parts) == 0 {
+		return committed, nil
+	}
+	fateless := false
+	err := c.send(ctx, tx)
+	if err == nil {
+		if err = c.producer.End(ctx, true); err == nil {
+			return committed, nil
+		}
+		fateless = true // it may have been applied
+	}
+	switch {
+	case errors.Is(err, kafka.ErrFenced), errors.Is(err, kafka.ErrAborted):
+		c.ready = false
+		if errors.Is(err, kafka.ErrFenced) && c.home.static {
+			c.after = c.cfg.now().Add(c.fenceWait())
+		}
+		return aborted, err
+	case ctx.Err() != nil:
+		c.ready = false
+		if fateless {
+			return unknown, err
+		}
+		// Without an End it cannot be committed any more; ending it lets others read
+		// the offsets at once.
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWait)
+		defer cancel()
+		c.ready = c.producer.End(ending, false) == nil
+		return aborted, err
+	case errors.Is(err, kafka.ErrIndefinite):
+		c.ready = false
+		return c.resolve(ctx, tx, err)
+	}
+	c.ready = c.producer.End(ctx, false) == nil
+	return aborted, err
+}
+
+// initialised initialises the producer if that has to be.
+func (c *committer) initialised(ctx context.Context) error {
+	if c.ready {
+		return nil
+	}
+	if wait := c.after.Sub(c.cfg.now()); wait > 0 {
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+	id, err := c.initialise(ctx, c.producer)
+	if err != nil {
+		return fmt.Errorf("initialising the producer: %w", err)
+	}
+	c.ready, c.writer = true, task.Writer{ProducerID: id.ID, Epoch: id.Epoch}
+	return nil
+}
+
+// send sends everything of a transaction but its end.
+func (c *committer) send(ctx context.Context, tx *transaction) error {
+	if err := c.producer.Begin(); err != nil {
+		return err
+	}
+	for i := range tx.parts {
+		b := tx.parts[i].batch
+		c.outputs = append(append(append(append(c.outputs, b.Changelog...), b.Output...), b.DeadLetters...), b.Journal...)
+	}
+	err := c.producer.Produce(ctx, c.outputs)
+	clear(c.outputs)
+	c.outputs = c.outputs[:0]
+	if err != nil {
+		return err
+	}
+	acked, err := c.producer.Flush(ctx)
+	if err != nil {
+		return err
+	}
+	offsets := slices.Clone(tx.rest)
+	for i := range tx.parts {
+		p := &tx.parts[i]
+		for _, o := range p.batch.Offsets(c.writer, acked[p.batch.JournalAt()]+int64(len(p.batch.Journal))) {
+			p.offsets = append(p.offsets, kafka.CommittedOffset(o))
+		}
+		p.positions = positionsOf(p.batch.Changelog, acked)
+		offsets = append(offsets, p.offsets...)
+	}
+	return c.sendOffsets(ctx, tx, offsets)
+}
+
+// sendOffsets sends the offsets under the member generation of the moment. While a
+// rebalance is under way it waits for the next one: a task that stays is committed
+// without a break.
+func (c *committer) sendOffsets(ctx context.Context, tx *transaction, offsets []kafka.CommittedOffset) error {
+	limit := time.NewTimer(c.cfg.TransactionTimeout / 2)
+	defer limit.Stop()
+	for {
+		member, changed, ok := c.members.speakFor(tx.holdings)
+		if !ok {
+			return errBroken
+		}
+		err := c.producer.SendOffsets(ctx, c.names.Group(), member, offsets)
+		if !errors.Is(err, kafka.ErrIllegalGeneration) && !errors.Is(err, kafka.ErrUnknownMember) {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-limit.C:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// resolve finds out what became of a transaction whose answer did not come.
+func (c *committer) resolve(ctx context.Context, tx *transaction, cause error) (fate, error) {
+	c.log.Warn("no answer: reading the offsets back", "err", cause)
+	// Only an initialised producer has ended the transaction for good: before that,
+	// a request that is still on its way could commit it after it was looked at.
+	if err := c.initialised(ctx); err != nil {
+		return unknown, errors.Join(cause, err)
+	}
+	var sent []kafka.CommittedOffset
+	var partitions []record.TopicPartition
+	for i := range tx.parts {
+		sent = append(sent, tx.parts[i].offsets...)
+	}
+	if len(sent) == 0 {
+		return aborted, cause // it did not come so far as to have offsets
+	}
+	for _, o := range sent {
+		partitions = append(partitions, o.TopicPartition)
+	}
+	var retry decide.Retry
+	for {
+		got, err := c.admin.Committed(ctx, c.names.Group(), partitions, true)
+		if err == nil {
+			if landed(sent, got) {
+				return committed, nil
+			}
+			return aborted, cause
+		}
+		if err := c.again(ctx, &retry, err); err != nil {
+			return unknown, errors.Join(cause, fmt.Errorf("reading the offsets back: %w", err))
+		}
+	}
+}
+
+// landed reports whether the transaction that sent the offsets was committed: the
+// offsets bear its commit number and its writer. One partition is enough, since a
+// transaction is whole; another may have been committed by its next owner since.
+func landed(sent []kafka.CommittedOffset, got map[record.TopicPartition]kafka.CommittedOffset) bool {
+	return slices.ContainsFunc(sent, func(s kafka.CommittedOffset) bool {
+		want, err := task.ParseMetadata(s.Metadata)
+		if err != nil {
+			return false
+		}
+		have, err := task.ParseMetadata(got[s.TopicPartition].Metadata)
+		return err == nil && have.Commit == want.Commit && have.Writer == want.Writer
+	})
+}
+
+// positionsOf returns where the changelogs stand when the records are read.
+func positionsOf(changelog []record.Output, acked map[record.TopicPartition]int64) []statestore.Position {
+	var all []statestore.Position
+	for i := range changelog {
+		tp := changelog[i].TopicPartition
+		at := slices.IndexFunc(all, func(p statestore.Position) bool { return p.Topic == tp.Topic })
+		if at < 0 {
+			at = len(all)
+			all = append(all, statestore.Position{Topic: tp.Topic, Partition: tp.Partition, Offset: acked[tp]})
+		}
+		all[at].Offset++
+	}
+	return all
+}
+
+// final reports whether an error will not pass by trying again.
+func final(err error) bool {
+	return errors.Is(err, kafka.ErrTooLarge) || errors.Is(err, kafka.ErrNotAuthorized) || errors.Is(err, kafka.ErrUnknownTopic)
+}

@@ -1,0 +1,119 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/streamrun/streamrun/topology/internal/graph"
+)
+
+// A Guarantee says what a failure may cost.
+type Guarantee string
+
+// ExactlyOnce commits state, changelog, output, letters and input offsets of a task
+// together: in the topics every event takes effect once.
+const ExactlyOnce Guarantee = "exactly_once"
+
+// Config configures a Runner. The zero value of every field but Brokers is useful.
+type Config struct {
+	// Brokers are addresses of the cluster, host:port.
+	Brokers []string
+	// Instance names this instance in transactional ids and in its group, for ever:
+	// started again under the same name it takes its place at once. Two that run at a
+	// time under one name fence each other. Empty: a name kept in DataDir; without
+	// DataDir one for this run, and its place is free when it stops.
+	Instance string
+	// DataDir keeps what outlives the process; it belongs to one instance at a time,
+	// and is locked. Empty: nothing is kept.
+	DataDir string
+	// Workers is how many tasks are stepped at a time; 0: GOMAXPROCS.
+	Workers int
+	// CommitInterval is how long work waits for its commit; 0: 100 ms. A batch that
+	// becomes large is committed early, and where there is no work nothing is.
+	CommitInterval time.Duration
+	// TransactionTimeout is after what the broker aborts a transaction whose producer
+	// is gone; 0: 10 s.
+	TransactionTimeout time.Duration
+	// SessionTimeout is after what the group gives the tasks of an instance that is
+	// gone to others; 0: 45 s.
+	SessionTimeout time.Duration
+	// Guarantee: empty is ExactlyOnce, the only one of this version.
+	Guarantee Guarantee
+	// AcceptOffsets goes on with committed offsets that were moved from outside (a
+	// reset, an expiry), which are refused otherwise.
+	AcceptOffsets bool
+	// Logger: nil logs nothing.
+	Logger *slog.Logger
+	// Listener, if not nil, is told of every State, one at a time and in order. It must
+	// return soon, and call nothing of the Runner.
+	Listener func(State)
+
+	now func() time.Time // the wall clock; nil: the machine's
+}
+
+func (c Config) withDefaults() Config {
+	def(&c.Workers, runtime.GOMAXPROCS(0))
+	def(&c.CommitInterval, 100*time.Millisecond)
+	def(&c.TransactionTimeout, 10*time.Second)
+	def(&c.SessionTimeout, 45*time.Second)
+	def(&c.Guarantee, ExactlyOnce)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	return c
+}
+
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{{"CommitInterval", c.CommitInterval}, {"TransactionTimeout", c.TransactionTimeout}, {"SessionTimeout", c.SessionTimeout}} {
+		if d.value < time.Millisecond {
+			errs = append(errs, fmt.Errorf("runner: %s is %v; at least 1ms, or 0 for the default", d.name, d.value))
+		}
+	}
+	if c.TransactionTimeout <= c.CommitInterval {
+		errs = append(errs, fmt.Errorf("runner: TransactionTimeout %v is not longer than CommitInterval %v", c.TransactionTimeout, c.CommitInterval))
+	}
+	if c.Workers < 0 {
+		errs = append(errs, fmt.Errorf("runner: Workers is %d; 0 is one for each processor", c.Workers))
+	}
+	if c.Guarantee != ExactlyOnce {
+		errs = append(errs, fmt.Errorf("runner: guarantee %q is not there in this version; leave it empty for %q", c.Guarantee, ExactlyOnce))
+	}
+	if c.Instance != "" {
+		if err := graph.CheckName(c.Instance); err != nil {
+			errs = append(errs, fmt.Errorf("runner: instance: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// patience is how long something that fails may fail again and again before the
+// runner gives up.
+func (c *Config) patience() time.Duration { return max(2*time.Minute, 2*c.SessionTimeout) }
+
+// releaseWait bounds the commit of tasks that are revoked; after it they are dropped.
+func (c *Config) releaseWait() time.Duration { return 2 * c.TransactionTimeout }
+
+// rebalanceTimeout is how long the group waits for an instance to give tasks up.
+func (c *Config) rebalanceTimeout() time.Duration { return max(time.Minute, 3*c.TransactionTimeout) }
+
+// fetchWait is how long a fetch waits for records: the accuracy of the task clock.
+func (c *Config) fetchWait() time.Duration {
+	return min(max(c.CommitInterval/2, 5*time.Millisecond), 100*time.Millisecond)
+}

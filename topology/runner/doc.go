@@ -1,0 +1,59 @@
+// Package runner runs the tasks of a topology against Kafka: it joins the app's
+// group, restores, fetches, steps and commits, and stops when it is told to.
+//
+//	topo, err := b.Build()
+//	...
+//	r, err := runner.New(topo, runner.Config{Brokers: []string{"localhost:9092"}, DataDir: "/var/lib/billing"})
+//	...
+//	err = r.Run(ctx) // blocks; ends gracefully with ctx
+//
+// An instance has workers. A worker owns whole tasks, and commits what all of them
+// did in one transaction of its own producer, while it goes on with the next batch.
+// What it decides is in package task and in internal/decide; here are the goroutines
+// that carry it out:
+//
+//	Run                  waits for the others
+//	the group's          calls assignment, which gives tasks to workers and takes them back
+//	worker.loop          owns everything of a worker
+//	flights of a worker  one fetch, one transaction, restores; each reports back once
+//
+// # Formats
+//
+// The file "instance" in the directory of an app in the data directory, one line:
+//
+//	+-----+-------+------+-------+---------+----+
+//	| "1" | space | name | space | workers | \n |
+//	+-----+-------+------+-------+---------+----+
+//	name: of the instance, for transactional ids and the group; workers: in decimal,
+//	how many producers may have left a transaction open
+//
+// Beside it, the file "lock" is locked while the instance runs.
+//
+// # Invariants
+//
+//	N1. Rows are given to a backend only after the transaction that carries them is
+//	    known to be committed, and only if the task is still held.
+//	N2. Every transaction has the offsets of every task of its worker, and is sent
+//	    only while all of them are held without a break.
+//	N3. An answer that did not come is never guessed: the producer is initialised,
+//	    then the offsets are read back.
+//	N4. What was stepped on top of an aborted transaction is dropped with it.
+//	N5. Revoked returns only when the tasks are committed or dropped.
+//	N6. Every producer is initialised before any committed offset is read.
+//	N7. A task is stepped only from the state of its committed offsets: restore reads
+//	    the offsets, then the ends of the changelogs, then up to them, then the offsets
+//	    again.
+//
+// # Non-obvious
+//
+//   - A transaction whose fate stays unknown (it was given up in a revocation) takes
+//     its tasks' committed offsets in doubt too: they are restored from the topics
+//     before anything of them is sent again.
+//   - A named instance that was fenced waits before it initialises its producer: if
+//     another process has its name, the group says so by then, and the two do not
+//     fence each other in turns.
+//   - A task without history starts its clock at the wall time; nothing waits yet
+//     that could be ended by it.
+//   - After a downtime the task clock goes on from where it stood, at the pace of the
+//     wall, until no wait would be ended by jumping (see internal/decide).
+package runner

@@ -1,0 +1,104 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/streamrun/streamrun/topology/internal/kafka"
+)
+
+// An answer is what a fetch brought.
+type answer struct {
+	asked   []asked
+	sent    int64 // wall time of the request
+	fetched []kafka.Fetched
+	err     error
+}
+
+// asked is what one position of a request was for.
+type asked struct {
+	owner   *owned
+	opening int // of the owner
+	source  int
+}
+
+// startFetch fetches for every source that has room, if no fetch is in flight.
+func (w *worker) startFetch(ctx context.Context) {
+	now := w.cfg.now()
+	if w.fetching || now.Before(w.notYet) {
+		return
+	}
+	var positions []kafka.Position
+	a := answer{sent: now.UnixMilli()}
+	for _, o := range w.tasks {
+		if !o.active() {
+			continue
+		}
+		for i := range o.sources {
+			if s := &o.sources[i]; s.bytes < maxBuffered {
+				positions = append(positions, kafka.Position{TopicPartition: s.TopicPartition, Offset: s.next})
+				a.asked = append(a.asked, asked{o, o.openings, i})
+			}
+		}
+	}
+	if len(positions) == 0 {
+		return
+	}
+	w.fetching = true
+	w.flights.Go(func() {
+		a.fetched, a.err = w.fetcher.Fetch(ctx, positions)
+		w.answers <- a
+	})
+}
+
+// fetched gives what a fetch brought to the tasks. Every answer is a mark for their
+// clocks: what a partition left out has not changed.
+func (w *worker) fetched(a answer) error {
+	w.fetching = false
+	if a.err != nil {
+		now := w.cfg.now()
+		again, giveUp := w.refetch.Failed(now, w.cfg.patience())
+		if giveUp || errors.Is(a.err, kafka.ErrNotAuthorized) {
+			return fmt.Errorf("runner: fetching: %w", a.err)
+		}
+		w.log.Warn("fetch failed", "err", a.err)
+		w.notYet = again
+		return nil
+	}
+	w.refetch.Succeeded()
+	for _, ask := range a.asked {
+		var f *kafka.Fetched
+		o := ask.owner
+		tp := o.plan.Sources[ask.source]
+		if len(a.fetched) > 0 && a.fetched[0].Topic == tp && a.fetched[0].Partition == o.Partition {
+			f, a.fetched = &a.fetched[0], a.fetched[1:]
+			w.ends[f.TopicPartition] = f.HighWater
+		}
+		if o.gone || !o.active() || o.openings != ask.opening {
+			continue
+		}
+		s := &o.sources[ask.source]
+		if f != nil && f.Err != nil {
+			w.failTask(o, fetchError(s, f))
+			continue
+		}
+		if f != nil {
+			s.take(f)
+		}
+		if end, known := w.ends[s.TopicPartition]; known {
+			o.clock.Mark(ask.source, a.sent, end)
+		}
+	}
+	return nil
+}
+
+// fetchError says what is wrong with a source partition, and what can be done.
+func fetchError(s *source, f *kafka.Fetched) error {
+	if errors.Is(f.Err, kafka.ErrOffsetOutOfRange) {
+		return fmt.Errorf("runner: %s-%d@%d: the records from there on are not in the topic any more (it begins at %d, ends at %d): "+
+			"nothing is skipped silently; reset the group's offsets and run with AcceptOffsets, or restore the topic: %w",
+			s.Topic, s.Partition, s.next, f.LogStart, f.HighWater, f.Err)
+	}
+	return fmt.Errorf("runner: %s-%d@%d: %w", s.Topic, s.Partition, s.next, f.Err)
+}

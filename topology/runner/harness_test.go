@@ -1,0 +1,345 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/streamrun/streamrun/processors"
+	"github.com/streamrun/streamrun/statestore"
+	"github.com/streamrun/streamrun/topology"
+	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/kafka/mem"
+	"github.com/streamrun/streamrun/topology/internal/record"
+	"github.com/streamrun/streamrun/topology/internal/task"
+	"github.com/streamrun/streamrun/topology/serde"
+)
+
+const app = "app"
+
+// concat is a topology that appends the values of each key to its state, and
+// publishes every state and the last one. The value "bad" cannot be handled.
+func concat(t testing.TB) *topology.Topology {
+	t.Helper()
+	b := topology.New(app)
+	str := serde.Of(serde.String(), serde.String())
+	events := topology.Source(b, "events", str)
+	table := processors.Aggregate(events, statestore.KeyValue("states", str), func(_, value, state string) (string, error) {
+		if value == "bad" {
+			return "", fmt.Errorf("a bad value")
+		}
+		return state + value, nil
+	})
+	topology.Sink(table.ToStream(), "updates", str)
+	topology.SinkTable(table, "table")
+	topo, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return topo
+}
+
+// bench is a broker, its input, and what should come out.
+type bench struct {
+	testing.TB
+	ctx        context.Context
+	broker     *mem.Broker
+	admin      kafka.Admin
+	cluster    kafka.Cluster
+	partitions int32
+	want       map[string][]string // values by key, in order
+	input      map[int32]int64     // records by partition
+	writer     kafka.Producer
+}
+
+func newBench(t testing.TB, partitions int32, opts mem.Options) *bench {
+	t.Helper()
+	x := &bench{TB: t, ctx: t.Context(), broker: mem.New(opts), partitions: partitions, want: map[string][]string{}, input: map[int32]int64{}}
+	x.cluster = x.broker.Connect()
+	var err error
+	x.admin, err = x.cluster.Admin()
+	x.must(err)
+	x.must(x.admin.Create(x.ctx, kafka.Topic{Name: "events", Partitions: partitions}))
+	x.writer, err = x.cluster.Producer(kafka.ProducerOptions{TransactionalID: "writer"})
+	x.must(err)
+	_, err = x.writer.Init(x.ctx)
+	x.must(err)
+	return x
+}
+
+func (x *bench) must(err error) {
+	x.Helper()
+	if err != nil {
+		x.Fatal(err)
+	}
+}
+
+// feed writes n values over keys in one transaction.
+func (x *bench) feed(n, keys int) {
+	x.Helper()
+	var outputs []record.Output
+	for range n {
+		seen := 0
+		for _, v := range x.want {
+			seen += len(v)
+		}
+		x.add(&outputs, fmt.Sprintf("key-%d", seen%keys), fmt.Sprintf("%d,", seen))
+	}
+	x.write(outputs)
+}
+
+func (x *bench) add(outputs *[]record.Output, key, value string) {
+	p := topology.Partition([]byte(key), x.partitions, 0)
+	*outputs = append(*outputs, record.Output{
+		TopicPartition: record.TopicPartition{Topic: "events", Partition: p}, Timestamp: 1, Key: []byte(key), Value: []byte(value),
+	})
+	x.want[key] = append(x.want[key], value)
+	x.input[p]++
+}
+
+func (x *bench) write(outputs []record.Output) {
+	x.Helper()
+	x.must(x.writer.Begin())
+	x.must(x.writer.Produce(x.ctx, outputs))
+	_, err := x.writer.Flush(x.ctx)
+	x.must(err)
+	x.must(x.writer.End(x.ctx, true))
+}
+
+// process is a runner in a process of its own.
+type process struct {
+	x       *bench
+	cluster *mem.Cluster
+	cancel  context.CancelFunc
+	done    chan struct{}
+	err     error
+	mu      sync.Mutex // guards states
+	states  []State
+}
+
+// start runs an instance on a connection of its own; wrap may put something between.
+func (x *bench) start(cfg Config, wrap func(kafka.Cluster) kafka.Cluster) *process {
+	x.Helper()
+	p := &process{x: x, cluster: x.broker.Connect(), done: make(chan struct{})}
+	cfg.Listener = func(s State) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.states = append(p.states, s)
+	}
+	if testing.Verbose() {
+		cfg.Logger = slog.New(slog.NewTextHandler(logWriter{x}, nil))
+	}
+	var cluster kafka.Cluster = p.cluster
+	if wrap != nil {
+		cluster = wrap(cluster)
+	}
+	r, err := NewOn(concat(x), cluster, cfg)
+	x.must(err)
+	var ctx context.Context
+	ctx, p.cancel = context.WithCancel(x.ctx)
+	go func() {
+		defer close(p.done)
+		p.err = r.Run(ctx)
+	}()
+	return p
+}
+
+type logWriter struct{ testing.TB }
+
+func (w logWriter) Write(b []byte) (int, error) {
+	w.Log(strings.TrimSuffix(string(b), "\n"))
+	return len(b), nil
+}
+
+// stop ends it gracefully.
+func (p *process) stop() {
+	p.x.Helper()
+	p.cancel()
+	<-p.done
+	p.x.must(p.err)
+}
+
+// kill ends it as a kill does: the broker hears nothing more of it.
+func (p *process) kill() {
+	p.x.must(p.cluster.Close())
+	p.cancel()
+	<-p.done
+}
+
+func (p *process) phase() Phase {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.states) == 0 {
+		return ""
+	}
+	return p.states[len(p.states)-1].Phase
+}
+
+// eventually waits, in virtual time.
+func (x *bench) eventually(what string, holds func() bool) {
+	x.Helper()
+	for limit := time.Now().Add(10 * time.Minute); !holds(); <-time.After(10 * time.Millisecond) {
+		if time.Now().After(limit) {
+			x.Fatalf("still not after 10 minutes: %s", what)
+		}
+	}
+}
+
+func (x *bench) offsets() map[record.TopicPartition]kafka.CommittedOffset {
+	x.Helper()
+	var tps []record.TopicPartition
+	for p := range x.partitions {
+		tps = append(tps, record.TopicPartition{Topic: "events", Partition: p})
+	}
+	got, err := x.admin.Committed(x.ctx, app, tps, true)
+	x.must(err)
+	return got
+}
+
+// drained waits until everything fed is committed.
+func (x *bench) drained() {
+	x.Helper()
+	x.eventually("all input committed", func() bool {
+		for tp, c := range x.offsets() {
+			if n := x.input[tp.Partition]; n > 0 {
+				if c.Offset < 0 {
+					return false
+				}
+				m, err := task.ParseMetadata(c.Metadata)
+				x.must(err)
+				if m.Counts.Delivered < n {
+					return false
+				}
+			}
+		}
+		return true
+	})
+}
+
+// records reads what is committed of a topic.
+func (x *bench) records(topic string) (all []record.Record) {
+	x.Helper()
+	f, err := x.cluster.Fetcher(kafka.FetchOptions{})
+	x.must(err)
+	defer f.Close()
+	for p := range x.partitions {
+		tp := record.TopicPartition{Topic: topic, Partition: p}
+		marks, err := x.admin.EndOffsets(x.ctx, []record.TopicPartition{tp})
+		x.must(err)
+		for at := int64(0); at < marks[tp].HighWater; {
+			got, err := f.Fetch(x.ctx, []kafka.Position{{TopicPartition: tp, Offset: at}})
+			x.must(err)
+			for _, g := range got {
+				x.must(g.Err)
+				all, at = append(all, g.Records...), g.Next
+			}
+		}
+	}
+	return all
+}
+
+// check compares everything that is in the topics with the fold of the input.
+func (x *bench) check() {
+	x.Helper()
+	final := map[string]string{}
+	updates := map[string][]string{}
+	for key, values := range x.want {
+		for i := range values {
+			updates[key] = append(updates[key], strings.Join(values[:i+1], ""))
+		}
+		final[key] = strings.Join(values, "")
+	}
+	got := map[string][]string{}
+	for _, r := range x.records("updates") {
+		got[string(r.Key)] = append(got[string(r.Key)], string(r.Value))
+	}
+	if diff := cmp.Diff(updates, got); diff != "" {
+		x.Errorf("updates (-want +got):\n%s", diff)
+	}
+	for _, topic := range []string{"table", "app-states-changelog"} {
+		fold := map[string]string{}
+		for _, r := range x.records(topic) {
+			fold[string(r.Key)] = string(r.Value)
+		}
+		if diff := cmp.Diff(final, fold); diff != "" {
+			x.Errorf("fold of %s (-want +got):\n%s", topic, diff)
+		}
+	}
+	for tp, c := range x.offsets() {
+		if c.Offset < 0 {
+			continue
+		}
+		m, err := task.ParseMetadata(c.Metadata)
+		x.must(err)
+		if n := x.input[tp.Partition]; !m.Counts.Balanced() || m.Counts.Applied != n || m.Counts.Delivered != n {
+			x.Errorf("%s-%d: counts %+v of %d records", tp.Topic, tp.Partition, m.Counts, n)
+		}
+	}
+	x.journalAddsUp()
+}
+
+// journalAddsUp folds inputs and journal again and compares with the changelog.
+func (x *bench) journalAddsUp() {
+	x.Helper()
+	plan := task.Plans(concat(x))[0]
+	for p := range x.partitions {
+		var input []record.Record
+		f, err := x.cluster.Fetcher(kafka.FetchOptions{})
+		x.must(err)
+		read := func(topic string) (all []record.Record) {
+			tp := record.TopicPartition{Topic: topic, Partition: p}
+			marks, err := x.admin.EndOffsets(x.ctx, []record.TopicPartition{tp})
+			x.must(err)
+			for at := int64(0); at < marks[tp].HighWater; {
+				got, err := f.Fetch(x.ctx, []kafka.Position{{TopicPartition: tp, Offset: at}})
+				x.must(err)
+				for _, g := range got {
+					all, at = append(all, g.Records...), g.Next
+				}
+			}
+			return all
+		}
+		input = read("events")
+		replay, err := task.NewReplay(plan, p, task.Options{Partitions: func(string) int32 { return x.partitions }},
+			func(_ int, from, to int64) ([]record.Record, error) {
+				return slices.DeleteFunc(slices.Clone(input), func(r record.Record) bool { return r.Offset < from || r.Offset >= to }), nil
+			})
+		x.must(err)
+		for _, r := range read(plan.Journal) {
+			j, err := task.DecodeJournal(r.Value)
+			x.must(err)
+			if err := replay.Commit(j); err != nil {
+				x.Errorf("folding again: %v", err)
+				return
+			}
+		}
+		x.must(f.Close())
+		var applied int64
+		for _, c := range replay.Dispositions() {
+			applied += c.Applied
+		}
+		if applied != x.input[p] {
+			x.Errorf("partition %d folded again: %d records applied, want %d", p, applied, x.input[p])
+		}
+	}
+}
+
+// phases returns the phases that a process went through.
+func (p *process) phases() []Phase {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []Phase
+	for _, s := range p.states {
+		if len(all) == 0 || all[len(all)-1] != s.Phase {
+			all = append(all, s.Phase)
+		}
+	}
+	return all
+}

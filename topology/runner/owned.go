@@ -1,0 +1,179 @@
+package runner
+
+import (
+	"fmt"
+
+	"github.com/streamrun/streamrun/statestore"
+	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/record"
+	"github.com/streamrun/streamrun/topology/internal/task"
+	"github.com/streamrun/streamrun/topology/runner/internal/decide"
+)
+
+// stepBudget is the budget of one step: small enough that tasks take turns.
+const stepBudget = 4096
+
+// owned is a task that a worker runs.
+type owned struct {
+	decide.Holding
+	plan       *task.Plan
+	backend    statestore.Backend
+	partitions func(topic string) int32
+	begin      []int64                 // where each source is read from when none is committed
+	committed  []kafka.CommittedOffset // of each source; Offset -1: none
+
+	// made anew by open
+	task     *task.Task
+	clock    decide.Clock
+	sources  []source
+	openings int  // how often it was opened: answers to an earlier one are not its own
+	dirty    bool // there is work that no batch has yet
+	more     bool // the last step was ended by its budget
+	ticked   int64
+
+	batch   *task.Batch // in the transaction in flight
+	leaving bool        // revoked: not stepped, and given up when it is committed
+	failed  bool        // a step failed: not stepped any more
+	gone    bool        // not the worker's any more
+}
+
+// source is what is fetched of one source partition and not consumed.
+type source struct {
+	record.TopicPartition
+	records []record.Record
+	bytes   int
+	next    int64 // where the next fetch starts
+	stable  int64 // what can be read ends there, as far as is known
+	blocked bool  // the first record does not fit until something changes
+}
+
+// open makes the task from its committed rows and offsets. wall is the time.
+func (o *owned) open(wall int64) error {
+	starts := make([]task.Start, len(o.committed))
+	for i, c := range o.committed {
+		starts[i] = task.Start{Offset: c.Offset, Metadata: c.Metadata}
+		if c.Offset < 0 {
+			starts[i] = task.Start{Offset: o.begin[i], None: true}
+		}
+	}
+	t, err := task.Open(o.plan, o.Partition, o.backend, task.Options{Partitions: o.partitions}, starts)
+	if err != nil {
+		return err
+	}
+	o.task = t
+	o.openings++
+	o.dirty, o.more, o.ticked, o.batch = false, false, 0, nil
+	o.sources = make([]source, len(starts))
+	for i, s := range starts {
+		o.sources[i] = source{TopicPartition: record.TopicPartition{Topic: o.plan.Sources[i], Partition: o.Partition}, next: s.Offset}
+	}
+	clock := t.Clock()
+	if clock == 0 {
+		clock = wall // it has no history, so nothing waits yet
+	}
+	o.clock = decide.NewClock(clock, t.Positions())
+	return nil
+}
+
+// active reports whether the task is to be stepped and fetched for.
+func (o *owned) active() bool { return !o.leaving && !o.failed }
+
+// take keeps what a fetch brought.
+func (s *source) take(f *kafka.Fetched) {
+	switch {
+	case len(f.Records) == 0:
+	case len(s.records) == 0:
+		s.records = f.Records[:len(f.Records):len(f.Records)]
+	default:
+		s.records = append(s.records, f.Records...)
+	}
+	s.bytes += f.Bytes
+	s.next, s.stable = f.Next, f.LastStable
+}
+
+// ready reports whether there is something to consume: of every source the next
+// record, or the knowledge that there is none, since the smallest timestamp goes
+// first.
+func (o *owned) ready() bool {
+	some := false
+	for i := range o.sources {
+		s := &o.sources[i]
+		switch {
+		case s.blocked:
+		case len(s.records) > 0, s.next > o.task.Positions()[i]:
+			some = true
+		case s.stable > s.next:
+			return false
+		}
+	}
+	return some
+}
+
+// step steps the task once, if there is reason to. records and bytes are what it
+// consumed.
+func (o *owned) step(wall int64) (stepped bool, records, bytes int, err error) {
+	due, armed := o.task.Due()
+	clock := o.clock.Advance(wall, due, armed)
+	st := task.Step{Clock: clock, Budget: stepBudget}
+	switch {
+	case o.ready():
+		st.Kind, st.Inputs = task.StepRecords, make([]task.Input, len(o.sources))
+		for i := range o.sources {
+			st.Inputs[i] = task.Input{Records: o.sources[i].records, Next: o.sources[i].next}
+		}
+	case o.more:
+		st.Kind = task.StepMore
+	case armed && due <= clock && o.ticked < clock:
+		st.Kind = task.StepTick
+	default:
+		return false, 0, 0, nil
+	}
+	o.ticked = clock
+	res, err := o.task.Step(st)
+	if err != nil {
+		return true, 0, 0, err
+	}
+	o.dirty = o.dirty || res.Changed
+	o.more = res.More
+	for i := range o.sources {
+		s := &o.sources[i]
+		if n := res.Consumed[i]; n > 0 {
+			part := s.bytes * n / len(s.records)
+			records, bytes = records+n, bytes+part
+			s.records, s.bytes = s.records[n:], s.bytes-part
+			if len(s.records) == 0 {
+				s.records, s.bytes = nil, 0
+			}
+		}
+		o.clock.Read(i, o.task.Positions()[i])
+		switch {
+		case res.Changed: // what did not fit may fit now
+			o.clock.Unblock(i, wall)
+			s.blocked = false
+		case res.Paused[i]:
+			o.clock.Block(i, wall)
+			s.blocked = true
+		}
+	}
+	return true, records, bytes, nil
+}
+
+// settled reports whether nothing of the task is uncommitted.
+func (o *owned) settled() bool { return !o.dirty && o.batch == nil }
+
+// commit gives the rows of a batch to the backend after its transaction was
+// committed.
+func (o *owned) commit(p *part) error {
+	o.batch = nil
+	if err := o.backend.Apply(p.batch.Puts, p.positions); err != nil {
+		return fmt.Errorf("runner: task %s: writing committed rows: %w", o.task.Name(), err)
+	}
+	o.task.Recycle(p.batch)
+	o.committed = p.offsets
+	return nil
+}
+
+// drop throws away what is fetched and stepped.
+func (o *owned) drop() {
+	o.sources, o.dirty, o.more = nil, false, false
+}

@@ -1,0 +1,364 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/streamrun/streamrun/statestore"
+	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/record"
+	"github.com/streamrun/streamrun/topology/internal/task"
+	"github.com/streamrun/streamrun/topology/runner/internal/decide"
+)
+
+// restored is the end of one task's restore.
+type restored struct {
+	owner *owned
+	err   error
+}
+
+// expect says that tasks are to be restored.
+func (w *worker) expect(holdings []decide.Holding) {
+	for _, h := range holdings {
+		w.restoring[h.Task] = h.Stamp
+	}
+}
+
+// startRestore restores those of the tasks that are expected, beside the processing
+// of the others.
+func (w *worker) startRestore(ctx context.Context, holdings []decide.Holding) {
+	var tasks []*restore
+	for _, h := range holdings {
+		if w.restoring[h.Task] == h.Stamp {
+			tasks = append(tasks, newRestore(h, w.plans[h.Sub]))
+		}
+	}
+	if len(tasks) == 0 {
+		return
+	}
+	w.flights.Go(func() {
+		r := restorer{run: w.run, began: w.cfg.now(), deliver: func(r restored) {
+			select {
+			case w.restored <- r:
+			case <-ctx.Done():
+			}
+		}}
+		r.restore(ctx, tasks)
+	})
+}
+
+// begin takes a restored task, if it is still expected.
+func (w *worker) begin(r restored) {
+	o := r.owner
+	if w.restoring[o.Task] != o.Stamp {
+		return // given up meanwhile
+	}
+	delete(w.restoring, o.Task)
+	w.status.update(func(s *State) { s.Restoring--; settle(s) })
+	if r.err != nil {
+		w.fail(fmt.Errorf("runner: restoring task %s: %w", w.name(o.Task), r.err))
+		return
+	}
+	at, _ := slices.BinarySearchFunc(w.tasks, o, func(a, b *owned) int { return a.Task.Compare(b.Task) })
+	w.tasks = slices.Insert(w.tasks, at, o)
+}
+
+// A restore brings the state of one task back. The order is what makes it right:
+// first the committed offsets, then the ends of the changelogs, then everything up
+// to them, then the offsets once more: if they moved, somebody committed meanwhile.
+type restore struct {
+	decide.Holding
+	plan       *task.Plan
+	backend    *statestore.Memory
+	committed  []kafka.CommittedOffset
+	begin      []int64 // of the sources
+	changelogs []changelog
+	records    int64
+	bytes      int64
+}
+
+// changelog is how far one changelog partition is read.
+type changelog struct {
+	record.TopicPartition
+	next, end int64
+	moved     time.Time // when next moved last
+	stable    int64
+}
+
+func newRestore(h decide.Holding, p *task.Plan) *restore { return &restore{Holding: h, plan: p} }
+
+// sources returns the source partitions of the task.
+func (t *restore) sources() []record.TopicPartition {
+	all := make([]record.TopicPartition, len(t.plan.Sources))
+	for i, s := range t.plan.Sources {
+		all[i] = record.TopicPartition{Topic: s, Partition: t.Partition}
+	}
+	return all
+}
+
+func (t *restore) journal() record.TopicPartition {
+	return record.TopicPartition{Topic: t.plan.Journal, Partition: t.Partition}
+}
+
+// start begins anew from committed offsets and the marks taken after them.
+func (t *restore) start(now time.Time, committed map[record.TopicPartition]kafka.CommittedOffset, marks map[record.TopicPartition]kafka.Marks) {
+	t.backend = statestore.NewMemory()
+	t.committed, t.begin, t.changelogs = nil, nil, nil
+	t.records, t.bytes = 0, 0
+	for _, tp := range t.sources() {
+		t.committed = append(t.committed, committed[tp])
+		t.begin = append(t.begin, marks[tp].LogStart)
+	}
+	for _, c := range t.plan.Changelogs {
+		tp := record.TopicPartition{Topic: c.Topic, Partition: t.Partition}
+		m := marks[tp]
+		t.changelogs = append(t.changelogs, changelog{TopicPartition: tp, next: m.LogStart, end: m.HighWater, moved: now, stable: m.LastStable})
+	}
+}
+
+// complete reports whether everything up to the marks is read.
+func (t *restore) complete() bool {
+	return !slices.ContainsFunc(t.changelogs, func(c changelog) bool { return c.next < c.end })
+}
+
+// fresh reports whether no source has a committed offset.
+func (t *restore) fresh() bool {
+	return !slices.ContainsFunc(t.committed, func(c kafka.CommittedOffset) bool { return c.Offset >= 0 })
+}
+
+// moved reports whether the offsets are not those that the restore began with.
+func (t *restore) moved(committed map[record.TopicPartition]kafka.CommittedOffset) bool {
+	return slices.ContainsFunc(t.committed, func(c kafka.CommittedOffset) bool { return committed[c.TopicPartition] != c })
+}
+
+// restorer restores tasks that came together.
+type restorer struct {
+	*run
+	began   time.Time
+	fetcher kafka.Fetcher
+	deliver func(restored)
+}
+
+// restore restores tasks and delivers each as it is done.
+func (r *restorer) restore(ctx context.Context, tasks []*restore) {
+	f, err := r.cluster.Fetcher(kafka.FetchOptions{MaxWait: r.cfg.fetchWait()})
+	if err != nil {
+		r.giveUp(tasks, err)
+		return
+	}
+	defer f.Close()
+	r.fetcher = f
+	var retry decide.Retry
+	todo := tasks
+	for len(todo) > 0 && ctx.Err() == nil {
+		left, err := r.round(ctx, todo)
+		todo = r.stillHeld(left)
+		if err == nil {
+			retry.Succeeded()
+			continue
+		}
+		if ctx.Err() == nil {
+			r.log.Warn("restore failed: it starts over", "tasks", len(todo), "err", err)
+		}
+		if err := r.again(ctx, &retry, err); err != nil {
+			r.giveUp(todo, err)
+			return
+		}
+	}
+}
+
+func (r *restorer) giveUp(tasks []*restore, err error) {
+	for _, t := range tasks {
+		r.deliver(restored{&owned{Holding: t.Holding}, err})
+	}
+}
+
+// stillHeld returns the tasks that were not given up meanwhile.
+func (r *restorer) stillHeld(tasks []*restore) []*restore {
+	return slices.DeleteFunc(tasks, func(t *restore) bool {
+		_, _, held := r.members.speakFor([]decide.Holding{t.Holding})
+		return !held
+	})
+}
+
+// round restores the tasks from the start, and returns those that have to start
+// over: their offsets moved, or reading failed.
+func (r *restorer) round(ctx context.Context, todo []*restore) (left []*restore, err error) {
+	todo = slices.Clone(todo)
+	var sources, ends []record.TopicPartition
+	for _, t := range todo {
+		sources = append(sources, t.sources()...)
+		ends = append(append(ends, t.sources()...), t.journal())
+		for _, c := range t.plan.Changelogs {
+			ends = append(ends, record.TopicPartition{Topic: c.Topic, Partition: t.Partition})
+		}
+	}
+	committed, err := r.admin.Committed(ctx, r.names.Group(), sources, true)
+	if err != nil {
+		return todo, fmt.Errorf("reading the committed offsets: %w", err)
+	}
+	marks, err := r.admin.EndOffsets(ctx, ends)
+	if err != nil {
+		return todo, fmt.Errorf("reading the ends of the changelogs: %w", err)
+	}
+	for _, t := range todo {
+		t.start(r.cfg.now(), committed, marks)
+	}
+	for len(todo) > 0 {
+		var done, rest []*restore
+		for _, t := range r.stillHeld(todo) {
+			if t.complete() {
+				done = append(done, t)
+			} else {
+				rest = append(rest, t)
+			}
+		}
+		over, err := r.finish(ctx, done, marks)
+		left = append(left, over...)
+		if err != nil {
+			return append(left, rest...), err
+		}
+		todo = rest
+		if err := r.read(ctx, todo); err != nil {
+			return append(left, todo...), err
+		}
+	}
+	return left, nil
+}
+
+// read fetches once and folds what came.
+func (r *restorer) read(ctx context.Context, todo []*restore) error {
+	var positions []kafka.Position
+	type part struct {
+		task *restore
+		i    int
+	}
+	var parts []part
+	for _, t := range todo {
+		for i, c := range t.changelogs {
+			if c.next < c.end {
+				positions = append(positions, kafka.Position{TopicPartition: c.TopicPartition, Offset: c.next})
+				parts = append(parts, part{t, i})
+			}
+		}
+	}
+	if len(positions) == 0 {
+		return nil
+	}
+	fetched, err := r.fetcher.Fetch(ctx, positions)
+	if err != nil {
+		return err
+	}
+	now := r.cfg.now()
+	var records, bytes int64
+	for _, p := range parts {
+		t, c := p.task, &p.task.changelogs[p.i]
+		if len(fetched) > 0 && fetched[0].TopicPartition == c.TopicPartition {
+			f := &fetched[0]
+			fetched = fetched[1:]
+			if f.Err != nil {
+				return fmt.Errorf("%s-%d@%d: %w", c.Topic, c.Partition, c.next, f.Err)
+			}
+			if f.Next > c.next {
+				if err := t.plan.Restore(t.backend, p.i, t.Partition, f.Records, f.Next); err != nil {
+					return err
+				}
+				c.next, c.moved = f.Next, now
+			}
+			c.stable = f.LastStable
+			t.records += int64(len(f.Records))
+			t.bytes += int64(f.Bytes)
+			records += int64(len(f.Records))
+			bytes += int64(f.Bytes)
+		}
+		if wait := now.Sub(c.moved); c.next < c.end && wait > r.openWait() {
+			return fmt.Errorf("%s-%d: a transaction that is open since offset %d keeps the state up to %d from being read for %v; "+
+				"find its producer, or abort it (kafka-transactions.sh)", c.Topic, c.Partition, c.stable, c.end, wait)
+		}
+	}
+	if records > 0 {
+		r.status.update(func(s *State) { s.Records += records; s.Bytes += bytes })
+	}
+	return nil
+}
+
+// openWait is how long an open transaction in a changelog is waited for: its
+// timeout, and the time in which a broker looks for those that are over.
+func (r *restorer) openWait() time.Duration { return 2*r.cfg.TransactionTimeout + 10*time.Second }
+
+// finish reads the offsets of complete tasks once more, and delivers those whose
+// offsets have not moved.
+func (r *restorer) finish(ctx context.Context, done []*restore, marks map[record.TopicPartition]kafka.Marks) (over []*restore, err error) {
+	if len(done) == 0 {
+		return nil, nil
+	}
+	journals := make([]journal, len(done))
+	var sources []record.TopicPartition
+	for i, t := range done {
+		sources = append(sources, t.sources()...)
+		if t.fresh() || r.cfg.AcceptOffsets {
+			if journals[i], err = r.lastJournal(ctx, t.journal(), marks[t.journal()]); err != nil {
+				return done, err
+			}
+		}
+	}
+	committed, err := r.admin.Committed(ctx, r.names.Group(), sources, true)
+	if err != nil {
+		return done, fmt.Errorf("reading the committed offsets once more: %w", err)
+	}
+	for i, t := range done {
+		if t.moved(committed) {
+			over = append(over, t)
+			continue
+		}
+		o, err := r.open(t, journals[i])
+		if err == nil {
+			r.log.Info("task restored", "task", r.name(t.Task), "records", t.records, "bytes", t.bytes, "took", r.cfg.now().Sub(r.began))
+		}
+		r.deliver(restored{o, err})
+	}
+	return over, nil
+}
+
+// open makes the task of a restored state, or refuses its offsets.
+func (r *restorer) open(t *restore, j journal) (*owned, error) {
+	o := &owned{
+		Holding: t.Holding, plan: t.plan, backend: t.backend, partitions: r.partitions,
+		begin: t.begin, committed: t.committed,
+	}
+	wall := r.cfg.now().UnixMilli()
+	err := o.history(r.name(t.Task), t, j)
+	if err == nil {
+		err = o.open(wall)
+	}
+	var moved *task.MovedError
+	if errors.As(err, &moved) && r.cfg.AcceptOffsets {
+		r.log.Warn("going on with offsets that were moved from outside", "task", r.name(t.Task), "problem", moved.Problem)
+		o.committed = accept(t.committed, t.begin, j)
+		err = o.open(wall)
+	}
+	return o, err
+}
+
+// history refuses a task without offsets that has been committed before.
+func (o *owned) history(name string, t *restore, j journal) error {
+	if !t.fresh() {
+		return nil
+	}
+	var holds []string
+	if t.records > 0 {
+		for _, c := range t.changelogs {
+			holds = append(holds, c.Topic)
+		}
+	}
+	if j.some {
+		holds = append(holds, t.plan.Journal)
+	}
+	if len(holds) == 0 {
+		return nil
+	}
+	return &task.MovedError{Task: name, Problem: fmt.Sprintf("none is committed for %v, but partition %d of %v holds committed records", t.plan.Sources, t.Partition, holds)}
+}

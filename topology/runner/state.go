@@ -1,0 +1,64 @@
+package runner
+
+import (
+	"sync"
+)
+
+// A Phase is what a Runner is doing.
+type Phase string
+
+// Phases.
+const (
+	Created     Phase = "created"     // looking at topics, ending what a predecessor left open
+	Rebalancing Phase = "rebalancing" // tasks come or go
+	Restoring   Phase = "restoring"   // some tasks read their state back; the others run
+	Running     Phase = "running"
+	Stopping    Phase = "stopping" // committing what is stepped, and leaving
+	Failed      Phase = "failed"   // Run returns the reason
+)
+
+// A State is what a Listener is told.
+type State struct {
+	Phase     Phase
+	Tasks     int   // held
+	Restoring int   // of them
+	Records   int64 // restored since the start
+	Bytes     int64 // restored since the start
+	Reason    error // of Failed
+}
+
+// status keeps the state and tells the listener of its changes.
+type status struct {
+	mu     sync.Mutex // guards state, and that the listener is told in order
+	state  State
+	listen func(State)
+}
+
+// update changes the state.
+func (s *status) update(change func(*State)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.state
+	change(&s.state)
+	if s.listen != nil && s.state != old {
+		s.listen(s.state)
+	}
+}
+
+// settle gives the phase of a state in which nothing moves.
+func settle(s *State) {
+	if s.Phase == Stopping || s.Phase == Failed {
+		return
+	}
+	s.Phase = Running
+	if s.Restoring > 0 {
+		s.Phase = Restoring
+	}
+}
+
+// enter gives the phase, unless the runner is on its way out.
+func enter(s *State, p Phase) {
+	if s.Phase != Failed && (s.Phase != Stopping || p == Failed) {
+		s.Phase = p
+	}
+}

@@ -1,0 +1,157 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/task"
+)
+
+// topicsOf returns every topic that the plans read or write, sorted.
+func topicsOf(plans []*task.Plan) []string {
+	var all []string
+	for _, p := range plans {
+		all = append(all, p.Sources...)
+		for _, w := range written(p) {
+			all = append(all, w.name)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// A kind of topic that the app writes.
+type kind uint8
+
+const (
+	internal kind = iota // read back by partition: the count must be the task's
+	letters              // likewise, but people create it too
+	public               // read by others; any count will do
+)
+
+// wanted is a topic that a plan writes.
+type wanted struct {
+	name    string
+	kind    kind
+	compact bool
+}
+
+func written(p *task.Plan) []wanted {
+	var all []wanted
+	for _, c := range p.Changelogs {
+		all = append(all, wanted{c.Topic, internal, true})
+	}
+	all = append(all, wanted{p.Journal, internal, false})
+	if t := p.DeadLetters(); t != "" {
+		all = append(all, wanted{t, letters, false})
+	}
+	for _, o := range p.Outputs() {
+		all = append(all, wanted{o.Topic, public, o.Table})
+	}
+	return all
+}
+
+// planTopics says which topics are to be created, and how many partitions every
+// topic of the plans will have then; or everything that is wrong with what exists.
+func planTopics(plans []*task.Plan, found map[string]kafka.Topic) (create []kafka.Topic, counts map[string]int32, err error) {
+	counts = map[string]int32{}
+	for name, t := range found {
+		counts[name] = t.Partitions
+	}
+	var errs []error
+	for _, p := range plans {
+		n, err := sourcePartitions(p, found)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for _, w := range written(p) {
+			have, exists := counts[w.name]
+			switch {
+			case !exists:
+				cleanup := "delete"
+				if w.compact {
+					cleanup = "compact"
+				}
+				create = append(create, kafka.Topic{Name: w.name, Partitions: n, Configs: map[string]string{"cleanup.policy": cleanup}})
+				counts[w.name] = n
+			case w.kind == internal && have != n:
+				errs = append(errs, fmt.Errorf("runner: topic %s has %d partitions, but %s has %d: the state of a task is in the partition of its number; "+
+					"give the source %d partitions again, or rebuild the app under the new count", w.name, have, p.Sources[0], n, have))
+			case w.kind == letters && have != n:
+				errs = append(errs, fmt.Errorf("runner: dead-letter topic %s has %d partitions, but %s has %d: a letter keeps its partition; "+
+					"create a topic with %d partitions and name it in the order", w.name, have, p.Sources[0], n, n))
+			}
+		}
+	}
+	if len(errs) > 0 {
+		return nil, nil, errors.Join(errs...)
+	}
+	return create, counts, nil
+}
+
+// sourcePartitions returns the number of partitions that all sources of a plan have.
+func sourcePartitions(p *task.Plan, found map[string]kafka.Topic) (int32, error) {
+	var missing, have []string
+	differ := false
+	for _, s := range p.Sources {
+		t, ok := found[s]
+		if !ok {
+			missing = append(missing, s)
+			continue
+		}
+		have = append(have, fmt.Sprintf("%s has %d", s, t.Partitions))
+		differ = differ || t.Partitions != found[p.Sources[0]].Partitions
+	}
+	switch {
+	case len(missing) == len(p.Sources):
+		return 0, fmt.Errorf("runner: source topic %s does not exist; create it with the number of partitions that it will keep", strings.Join(missing, ", "))
+	case len(missing) > 0:
+		return 0, fmt.Errorf("runner: source topic %s does not exist; create it with as many partitions as the others of sub-topology %s (%s)",
+			strings.Join(missing, ", "), p.Sub.Name, strings.Join(have, ", "))
+	case differ:
+		return 0, fmt.Errorf("runner: the source topics of sub-topology %s have different numbers of partitions (%s): a key would be in several tasks; "+
+			"give them the same number", p.Sub.Name, strings.Join(have, ", "))
+	}
+	return found[p.Sources[0]].Partitions, nil
+}
+
+// prepareTopics checks and creates the topics of the plans, and returns how many
+// partitions each has.
+func prepareTopics(ctx context.Context, admin kafka.Admin, plans []*task.Plan) (map[string]int32, error) {
+	names := topicsOf(plans)
+	for limit := time.NewTimer(appearWait); ; {
+		found, err := admin.Describe(ctx, names...)
+		if err != nil {
+			return nil, fmt.Errorf("runner: looking at the topics: %w", err)
+		}
+		create, counts, err := planTopics(plans, found)
+		if err != nil || len(create) == 0 {
+			limit.Stop()
+			return counts, err
+		}
+		for _, t := range create {
+			// Another instance may create it at the same time; what it made is looked at.
+			if err := admin.Create(ctx, t); err != nil && !errors.Is(err, kafka.ErrTopicExists) && !errors.Is(err, kafka.ErrIndefinite) {
+				return nil, fmt.Errorf("runner: creating topic %s with %d partitions: %w", t.Name, t.Partitions, err)
+			}
+		}
+		select {
+		case <-time.After(appearPoll):
+		case <-limit.C:
+			return nil, fmt.Errorf("runner: topic %s was created, but is not there %v later", create[0].Name, appearWait)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+const (
+	appearWait = 30 * time.Second // a created topic is known everywhere by then
+	appearPoll = 10 * time.Millisecond
+)
