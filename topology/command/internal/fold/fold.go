@@ -1,0 +1,181 @@
+package fold
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// An Event is one delivery, as its metadata has it.
+type Event struct {
+	Entity      string
+	Epoch       int64
+	HasSequence bool
+	Sequence    int64
+	Version     int64
+	Time        int64
+	ID          string // empty: an event is known by its number
+	Class       string
+	Invalid     bool // its metadata is unusable: every delivery is refused
+}
+
+// AtGap says what becomes of an entity when a number is missing for good.
+type AtGap uint8
+
+// What happens at a gap.
+const (
+	Stop AtGap = iota // what follows the gap is refused
+	Pass              // the missing number is a hole, what follows is applied
+	Wait              // what follows waits for ever
+)
+
+// Rules are the part of a contract that the fold asks for.
+type Rules struct {
+	AtGap     AtGap
+	FirstSeen bool  // an entity starts at the number that is delivered first
+	Start     int64 // else here
+	// Passes says whether an event of the class that fails is passed over; else it
+	// ends its entity. Nil: no class is.
+	Passes func(class string) bool
+	// NoStepBack refuses an event whose version is below the greatest applied.
+	NoStepBack bool
+	// MaxJump and MaxHeld bound what arrival cannot change: an entity with a larger
+	// gap, or with more events than can wait where that does not only pause, is
+	// Unknown. 0: no bound.
+	MaxJump int64
+	MaxHeld int
+}
+
+// Apply returns the state after an event. event is its index among the events; a
+// nil state is that of an entity that has none. An error is the event's failure.
+type Apply func(event int, state any) (any, error)
+
+// A Result is what must become of one entity.
+type Result struct {
+	State   any   // nil: none
+	Applied []int // events, in their order
+	Refused []int // events that must be dead letters, a repeated delivery of Invalid ones too
+	Waiting []int // events that wait for ever
+	Missing []int64
+	Parked  bool // it ended at a gap or a failure
+	Unknown string
+}
+
+// number is what the deliveries of one number of an entity amount to.
+type number struct {
+	sequence int64
+	first    int // event
+}
+
+// Sequence folds the events, which are in the order of their delivery.
+func Sequence(events []Event, rules Rules, apply Apply) map[string]*Result {
+	results := make(map[string]*Result)
+	of := make(map[string][]int)
+	for i := range events {
+		e := &events[i]
+		r := results[e.Entity]
+		if r == nil {
+			r = &Result{}
+			results[e.Entity] = r
+		}
+		if e.Invalid || !e.HasSequence || e.Sequence < 0 || e.Sequence > math.MaxInt64-1 || e.Entity == "" {
+			r.Refused = append(r.Refused, i)
+			continue
+		}
+		of[e.Entity] = append(of[e.Entity], i)
+	}
+	for entity, indices := range of {
+		results[entity].sequence(events, indices, rules, apply)
+	}
+	return results
+}
+
+func (r *Result) sequence(events []Event, indices []int, rules Rules, apply Apply) {
+	numbers, unknown := distinct(events, indices)
+	start := rules.Start
+	if rules.FirstSeen {
+		start = events[indices[0]].Sequence
+	}
+	if rules.MaxHeld > 0 && len(numbers) > rules.MaxHeld {
+		unknown = fmt.Sprintf("it has more than %d events, and which of them wait at a time depends on their arrival", rules.MaxHeld)
+	}
+	before := 0
+	for before < len(numbers) && numbers[before].sequence < start {
+		r.Refused = append(r.Refused, numbers[before].first)
+		before++
+	}
+	next := start
+	version := int64(0)
+	for i, n := range numbers[before:] {
+		if gap := n.sequence - next; gap > 0 {
+			if rules.MaxJump > 0 && gap > rules.MaxJump {
+				unknown = fmt.Sprintf("its number %d is further ahead than a jump may be", n.sequence)
+			}
+			if unknown != "" {
+				break
+			}
+			for missing := next; missing < n.sequence; missing++ {
+				r.Missing = append(r.Missing, missing)
+			}
+			if rules.AtGap != Pass {
+				r.end(numbers[before+i:], rules.AtGap)
+				break
+			}
+		}
+		next = n.sequence + 1
+		e := &events[n.first]
+		if !rules.NoStepBack || e.Version == 0 || e.Version >= version {
+			if state, err := apply(n.first, r.State); err == nil {
+				r.State, r.Applied, version = state, append(r.Applied, n.first), max(version, e.Version)
+				continue
+			}
+		}
+		r.Refused = append(r.Refused, n.first)
+		if rules.Passes == nil || !rules.Passes(e.Class) {
+			r.end(numbers[before+i+1:], Stop)
+			r.Parked = true
+			break
+		}
+	}
+	r.Unknown = unknown
+}
+
+// end gives up what follows.
+func (r *Result) end(rest []number, how AtGap) {
+	for _, n := range rest {
+		if how == Wait {
+			r.Waiting = append(r.Waiting, n.first)
+		} else {
+			r.Refused = append(r.Refused, n.first)
+		}
+	}
+	r.Parked = r.Parked || how == Stop
+}
+
+// distinct returns the numbers that were delivered, ascending, and why the entity
+// cannot be folded from them alone.
+func distinct(events []Event, indices []int) (numbers []number, unknown string) {
+	byNumber := make(map[int64]int, len(indices))
+	byID := make(map[string]int64, len(indices))
+	for _, i := range indices {
+		e := &events[i]
+		first, known := byNumber[e.Sequence]
+		switch {
+		case e.Epoch != events[indices[0]].Epoch:
+			unknown = fmt.Sprintf("its events are of the producer epochs %d and %d", events[indices[0]].Epoch, e.Epoch)
+		case known && events[first].ID != e.ID:
+			unknown = fmt.Sprintf("the events %q and %q have the same number %d", events[first].ID, e.ID, e.Sequence)
+		}
+		if other, seen := byID[e.ID]; e.ID != "" && seen && other != e.Sequence {
+			unknown = fmt.Sprintf("event %q has the numbers %d and %d", e.ID, other, e.Sequence)
+		}
+		byID[e.ID] = e.Sequence
+		if !known {
+			byNumber[e.Sequence] = i
+			numbers = append(numbers, number{e.Sequence, i})
+		}
+	}
+	slices.SortFunc(numbers, func(a, b number) int { return cmp.Compare(a.sequence, b.sequence) })
+	return numbers, unknown
+}

@@ -1,0 +1,202 @@
+package fold
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// deliveries reads "a1 a2 b1": entity and number.
+func deliveries(text string) []Event {
+	var events []Event
+	for word := range strings.FieldsSeq(text) {
+		e := Event{Entity: word[:1], HasSequence: true, ID: word}
+		if _, err := fmt.Sscan(word[1:], &e.Sequence); err != nil {
+			panic(err)
+		}
+		events = append(events, e)
+	}
+	return events
+}
+
+// path is the apply of most tests: the state is the numbers applied; 66 fails.
+func path(events []Event) Apply {
+	return func(i int, state any) (any, error) {
+		if events[i].Sequence == 66 {
+			return nil, errors.New("fails for good")
+		}
+		if state == nil {
+			state = ""
+		}
+		return fmt.Sprint(state, " ", events[i].Sequence), nil
+	}
+}
+
+func text(r *Result) string {
+	if r.Unknown != "" {
+		return "unknown: " + r.Unknown
+	}
+	s := "nothing"
+	if r.State != nil {
+		s = strings.TrimSpace(r.State.(string))
+	}
+	for _, part := range []struct {
+		name string
+		list any
+		n    int
+	}{{"refused", r.Refused, len(r.Refused)}, {"waiting", r.Waiting, len(r.Waiting)}, {"missing", r.Missing, len(r.Missing)}} {
+		if part.n > 0 {
+			s += fmt.Sprintf("; %s %v", part.name, part.list)
+		}
+	}
+	if r.Parked {
+		s += "; parked"
+	}
+	return s
+}
+
+func TestSequence(t *testing.T) {
+	t.Parallel()
+	pass := func(string) bool { return true }
+	for _, c := range []struct {
+		name   string
+		events string
+		rules  Rules
+		want   string
+	}{
+		{"any order gives the order of numbers", "a3 a1 a2", Rules{Start: 1}, "1 2 3"},
+		{"a repetition counts once", "a2 a1 a1 a2 a3 a1", Rules{Start: 1}, "1 2 3"},
+		{"a gap stops the entity", "a1 a3 a4 a3", Rules{Start: 1}, "1; refused [1 2]; missing [2]; parked"},
+		{"a gap at the start stops it too", "a3", Rules{Start: 1}, "nothing; refused [0]; missing [1 2]; parked"},
+		{"a gap is passed", "a1 a3 a6", Rules{Start: 1, AtGap: Pass}, "1 3 6; missing [2 4 5]"},
+		{"a gap is waited for", "a1 a3", Rules{Start: 1, AtGap: Wait}, "1; waiting [1]; missing [2]"},
+		{"numbers before the start are refused", "a1 a5 a6 a1", Rules{Start: 5}, "5 6; refused [0]"},
+		{"the first seen is the start", "a5 a4 a6", Rules{FirstSeen: true}, "5 6; refused [1]"},
+		{"a failure stops the entity", "a65 a66 a67", Rules{Start: 65}, "65; refused [1 2]; parked"},
+		{"a failure is passed", "a67 a66 a65", Rules{Start: 65, Passes: pass}, "65 67; refused [1]"},
+		{"a long jump is for others to judge", "a1 a9", Rules{Start: 1, AtGap: Pass, MaxJump: 6}, "unknown: its number 9 is further ahead than a jump may be"},
+		{"a jump that may be", "a1 a9", Rules{Start: 1, AtGap: Pass, MaxJump: 7}, "1 9; missing [2 3 4 5 6 7 8]"},
+		{"more events than can wait", "a1 a2 a3", Rules{Start: 1, MaxHeld: 2}, "unknown: it has more than 2 events, and which of them wait at a time depends on their arrival"},
+	} {
+		events := deliveries(c.events)
+		if got := text(Sequence(events, c.rules, path(events))["a"]); got != c.want {
+			t.Errorf("%s: %s\n got %s\nwant %s", c.name, c.events, got, c.want)
+		}
+	}
+}
+
+func TestSequenceSaysWhatItCannotKnow(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*Event){
+		`its events are of the producer epochs 0 and 1`:    func(e *Event) { e.Epoch = 1 },
+		`the events "a2" and "x" have the same number 2`:   func(e *Event) { e.ID, e.Sequence = "x", 2 },
+		`event "a1" has the numbers 1 and 3`:               func(e *Event) { e.ID = "a1" },
+		`the events "a2" and "a3" have the same number 2`:  func(e *Event) { e.Sequence = 2 },
+		`its events are of the producer epochs 0 and 7`:    func(e *Event) { e.Epoch, e.ID = 7, "" },
+		`the events "a1" and "" have the same number 1`:    func(e *Event) { e.ID, e.Sequence = "", 1 },
+		`its events are of the producer epochs 0 and -1`:   func(e *Event) { e.Epoch = -1 },
+		`the events "a1" and "a1b" have the same number 1`: func(e *Event) { e.ID, e.Sequence = "a1b", 1 },
+	} {
+		events := deliveries("a1 a2 a3 b1")
+		change(&events[2])
+		results := Sequence(events, Rules{Start: 1}, path(events))
+		if got := results["a"].Unknown; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if got := text(results["b"]); got != "1" {
+			t.Errorf("%s: b is %s", want, got)
+		}
+	}
+}
+
+func TestUnusableMetadataIsRefusedEachTime(t *testing.T) {
+	t.Parallel()
+	events := deliveries("a1 a2 a3 a4 a5")
+	events[1].Invalid = true
+	events[2].HasSequence = false
+	events[3].Sequence = -1
+	events[4].Sequence = 1<<63 - 1
+	r := Sequence(events, Rules{Start: 1}, path(events))["a"]
+	if got, want := text(r), "1; refused [1 2 3 4]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestAVersionThatGoesBackIsRefused(t *testing.T) {
+	t.Parallel()
+	events := deliveries("a1 a2 a3 a4")
+	events[0].Version, events[1].Version, events[3].Version = 5, 4, 6 // a3 has none
+	pass := func(string) bool { return true }
+	for _, c := range []struct {
+		rules Rules
+		want  string
+	}{
+		{Rules{Start: 1}, "1 2 3 4"},
+		{Rules{Start: 1, NoStepBack: true, Passes: pass}, "1 3 4; refused [1]"},
+		{Rules{Start: 1, NoStepBack: true}, "1; refused [1 2 3]; parked"},
+	} {
+		if got := text(Sequence(events, c.rules, path(events))["a"]); got != c.want {
+			t.Errorf("%+v: got %s, want %s", c.rules, got, c.want)
+		}
+	}
+}
+
+func TestAnyDeliveryGivesTheSameSequence(t *testing.T) {
+	t.Parallel()
+	const all = "a1 a2 a3 a4 a6 a66 b1 b3 b4 c2 c3"
+	events := deliveries(all)
+	want := map[string]string{}
+	for entity, r := range Sequence(events, Rules{Start: 1, AtGap: Pass}, path(events)) {
+		want[entity] = r.State.(string)
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		shuffled := append(deliveries(all), deliveries(all)[rng.IntN(11)])
+		rng.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		got := map[string]string{}
+		for entity, r := range Sequence(shuffled, Rules{Start: 1, AtGap: Pass}, path(shuffled)) {
+			got[entity] = r.State.(string)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("%v (-sorted +shuffled):\n%s", shuffled, diff)
+		}
+	}
+}
+
+func TestLatest(t *testing.T) {
+	t.Parallel()
+	e := func(version, time int64, id string) Event {
+		return Event{Entity: "a", Version: version, Time: time, ID: id}
+	}
+	last := func(events []Event) Apply {
+		return func(i int, state any) (any, error) {
+			if events[i].ID == "bad" {
+				return nil, errors.New("fails for good")
+			}
+			return events[i].ID, nil
+		}
+	}
+	pass := func(string) bool { return true }
+	for _, c := range []struct {
+		name   string
+		events []Event
+		rules  Rules
+		want   string
+	}{
+		{"the greatest version", []Event{e(2, 0, "x"), e(3, 0, "y"), e(1, 0, "z")}, Rules{}, "y"},
+		{"then the latest time", []Event{e(2, 9, "x"), e(2, 8, "y")}, Rules{}, "x"},
+		{"then the greatest id", []Event{e(2, 8, "x"), e(2, 8, "y"), e(2, 8, "x")}, Rules{}, "y"},
+		{"one that fails is passed", []Event{e(1, 0, "x"), e(2, 0, "bad"), e(2, 0, "bad")}, Rules{Passes: pass}, "x; refused [1]"},
+		{"one that fails stops the entity", []Event{e(1, 0, "x"), e(2, 0, "bad"), e(2, 0, "bad")}, Rules{}, "x; refused [1]; parked"},
+		{"what follows such a one is for others to judge", []Event{e(2, 0, "bad"), e(3, 0, "y")}, Rules{}, "unknown: events came after one that failed for good"},
+		{"unusable metadata", []Event{{Entity: "a", Invalid: true}, e(1, 0, "x")}, Rules{}, "x; refused [0]"},
+	} {
+		if got := text(Latest(c.events, c.rules, last(c.events))["a"]); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
+		}
+	}
+}
