@@ -51,7 +51,8 @@ func TestGeneratedCasesKeepTheInvariants(t *testing.T) {
 				}
 			}
 			for p, n := range o.Commit {
-				if n < commits[p] {
+				// R16 lets it go back to a record that is delivered again and waits this time.
+				if n < commits[p] && w.copies(p, n) < 2 {
 					t.Fatalf("seed %d, step %d: the commit of %d went back from %d to %d", seed, step+1, p, commits[p], n)
 				}
 				commits[p] = n
@@ -70,6 +71,16 @@ func TestGeneratedCasesKeepTheInvariants(t *testing.T) {
 			t.Errorf("%v was hit %d times", r, rules[r])
 		}
 	}
+}
+
+func (t *Twin) copies(partition int, offset int64) int {
+	n := 0
+	for _, d := range t.deliveries {
+		if d.Partition == partition && d.Offset == offset {
+			n++
+		}
+	}
+	return n
 }
 
 // An id changes state once, as long as it is remembered, and its effect is done.
