@@ -1,0 +1,133 @@
+package runner
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/streamrun/streamrun/processors"
+	"github.com/streamrun/streamrun/statestore"
+	"github.com/streamrun/streamrun/topology"
+	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/kafka/mem"
+	"github.com/streamrun/streamrun/topology/internal/task"
+	"github.com/streamrun/streamrun/topology/serde"
+)
+
+// joined is a topology whose tasks read two topics.
+func joined(t *testing.T) []*task.Plan {
+	t.Helper()
+	b := topology.New(app)
+	str := serde.Of(serde.String(), serde.String())
+	store := statestore.KeyValue("states", str)
+	last := func(_, value, _ string) (string, error) { return value, nil }
+	processors.Aggregate(topology.Source(b, "left", str), store, last)
+	right := topology.Source(b, "right", str)
+	topology.Process(right, "reader", func(ctx topology.Context) (topology.Processor[string, string, string, string], error) {
+		_, err := store.In(ctx)
+		return topology.ProcessorFunc[string, string, string, string](func(topology.Context, topology.Record[string, string], func(topology.Record[string, string])) error {
+			return nil
+		}), err
+	}, store)
+	topo, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plans := task.Plans(topo)
+	if len(plans) != 1 {
+		t.Fatalf("%d sub-topologies", len(plans))
+	}
+	return plans
+}
+
+func found(topics ...kafka.Topic) map[string]kafka.Topic {
+	m := map[string]kafka.Topic{}
+	for _, t := range topics {
+		m[t.Name] = t
+	}
+	return m
+}
+
+func TestPlanTopics(t *testing.T) {
+	one := task.Plans(concat(t))
+	for _, c := range []struct {
+		name   string
+		plans  []*task.Plan
+		found  map[string]kafka.Topic
+		create map[string]string // cleanup by name
+		errs   []string
+	}{
+		{
+			name: "all missing but the source", plans: one, found: found(kafka.Topic{Name: "events", Partitions: 3}),
+			create: map[string]string{"app-states-changelog": "compact", "app-states-journal": "delete", "updates": "delete", "table": "compact"},
+		},
+		{
+			name: "public topics have any number", plans: one,
+			found:  found(kafka.Topic{Name: "events", Partitions: 3}, kafka.Topic{Name: "updates", Partitions: 7}, kafka.Topic{Name: "table", Partitions: 1}),
+			create: map[string]string{"app-states-changelog": "compact", "app-states-journal": "delete"},
+		},
+		{
+			name: "internal topics have the task's", plans: one,
+			found: found(kafka.Topic{Name: "events", Partitions: 3}, kafka.Topic{Name: "app-states-changelog", Partitions: 4}, kafka.Topic{Name: "app-states-journal", Partitions: 2}),
+			errs: []string{
+				"topic app-states-changelog has 4 partitions, but events has 3",
+				"topic app-states-journal has 2 partitions, but events has 3",
+			},
+		},
+		{name: "no source", plans: one, found: found(), errs: []string{"source topic events does not exist; create it"}},
+		{
+			name: "one of two sources", plans: joined(t), found: found(kafka.Topic{Name: "left", Partitions: 3}),
+			errs: []string{"source topic right does not exist; create it with as many partitions as the others of sub-topology states (left has 3)"},
+		},
+		{
+			name: "not co-partitioned", plans: joined(t), found: found(kafka.Topic{Name: "left", Partitions: 3}, kafka.Topic{Name: "right", Partitions: 4}),
+			errs: []string{"different numbers of partitions (left has 3, right has 4)"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			create, counts, err := planTopics(c.plans, c.found)
+			if len(c.errs) > 0 {
+				if err == nil {
+					t.Fatalf("no error; created %v", create)
+				}
+				for _, want := range c.errs {
+					if !strings.Contains(err.Error(), want) {
+						t.Errorf("error:\n%v\ndoes not say: %s", err, want)
+					}
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]string{}
+			for _, topic := range create {
+				got[topic.Name] = topic.Configs["cleanup.policy"]
+				if topic.Partitions != 3 || counts[topic.Name] != 3 {
+					t.Errorf("%s: created with %d partitions, counted as %d", topic.Name, topic.Partitions, counts[topic.Name])
+				}
+			}
+			if diff := cmp.Diff(c.create, got); diff != "" {
+				t.Errorf("created (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWrongTopicsAreRefusedBeforeAnythingIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newBench(t, 2, mem.Options{})
+		x.must(x.admin.Create(x.ctx, kafka.Topic{Name: "app-states-changelog", Partitions: 3}))
+		x.feed(10, 2)
+		p := x.start(Config{}, nil)
+		<-p.done
+		if p.err == nil || !strings.Contains(p.err.Error(), "app-states-changelog has 3 partitions") {
+			t.Errorf("ended with: %v", p.err)
+		}
+		if s := p.last(); s.Phase != Failed || s.Reason == nil {
+			t.Errorf("last state: %+v", s)
+		}
+	})
+}
