@@ -257,8 +257,33 @@ func TestOutlivesARestartOfTheBroker(t *testing.T) {
 		t.Errorf("a Fetch with no broker there: %v", err)
 	}
 	start(t, embedded.Options{DataDir: dir, Ports: []int{number}})
+	// The first request goes into the old connection: nobody can know what became of it.
+	must(t, p.Begin())
+	if err := p.Produce(t.Context(), []record.Output{{TopicPartition: tp, Value: []byte("lost")}}); !errors.Is(err, kafka.ErrIndefinite) {
+		t.Errorf("producing into a connection that is gone: %v", err)
+	}
+	_, err = p.Init(t.Context())
+	must(t, err)
 	commit(t, p, record.Output{TopicPartition: tp, Value: []byte("1")})
 	read("1")
+}
+
+// A connection that rested so long that the broker may have closed it is not used
+// again.
+func TestDoesNotUseAConnectionThatRestedLong(t *testing.T) {
+	t.Parallel()
+	b := start(t, embedded.Options{})
+	r := cluster1(t, b).(*cluster).router(nil)
+	defer r.Close()
+	first, err := r.connect(t.Context(), b.Addrs()[0])
+	must(t, err)
+	if again, err := r.connect(t.Context(), b.Addrs()[0]); err != nil || again != first {
+		t.Fatalf("a fresh connection is not used again: %v", err)
+	}
+	first.sock.used.Store(time.Now().Add(-idleLimit - time.Second).UnixMilli())
+	if again, err := r.connect(t.Context(), b.Addrs()[0]); err != nil || again == first {
+		t.Fatalf("a connection that rested is used again: %v", err)
+	}
 }
 
 func TestReadsEveryCompressionAndLargeValues(t *testing.T) {
@@ -448,7 +473,7 @@ func TestPassesBatchesWithoutRecords(t *testing.T) {
 		HighWaterMarkOffset: 12, LastStableOffset: 12, RecordsSet: []*sarama.Records{{RecordBatch: empty}},
 	}}}}
 	m.SetHandlerByMap(map[string]sarama.MockResponse{
-		"ApiVersionsRequest": sarama.NewMockApiVersionsResponse(t),
+		"ApiVersionsRequest": sarama.NewMockApiVersionsResponse(t).SetApiKeys([]sarama.ApiVersionsResponseKey{{ApiKey: 1, MaxVersion: 11}, {ApiKey: 3, MaxVersion: 9}}),
 		"MetadataRequest":    sarama.NewMockMetadataResponse(t).SetBroker(m.Addr(), 1).SetLeader("t", 0, 1),
 		"FetchRequest":       sarama.NewMockWrapper(answer),
 	})

@@ -12,6 +12,11 @@ import (
 	"github.com/IBM/sarama"
 )
 
+// idleLimit is how long a connection may rest before it is made anew. Brokers close
+// what has rested for ten minutes (connections.max.idle.ms), and a request sent into
+// a closed connection looks like one whose answer was lost.
+const idleLimit = 3 * time.Minute
+
 // A conn is one connection to a broker: sarama's Broker and the socket beneath it.
 type conn struct {
 	addr   string
@@ -86,6 +91,7 @@ func ask[Q, A any](ctx context.Context, c *conn, method func(*sarama.Broker, Q) 
 type socket struct {
 	timeout time.Duration
 	written atomic.Int64 // bytes that went in
+	used    atomic.Int64 // when it was written to last, milliseconds
 	broken  atomic.Bool  // a read or write has failed
 
 	mu   sync.Mutex // guards what follows
@@ -117,6 +123,11 @@ func (s *socket) Dial(network, addr string) (net.Conn, error) {
 	}
 	s.conn = raw
 	return &watched{Conn: raw, sock: s}, nil
+}
+
+// idle reports whether the broker may have closed the connection for want of use.
+func (s *socket) idle() bool {
+	return time.Since(time.UnixMilli(s.used.Load())) > idleLimit
 }
 
 // cut closes the connection, or ends the dialing of it.
@@ -151,6 +162,7 @@ func (w *watched) Read(p []byte) (int, error) {
 func (w *watched) Write(p []byte) (int, error) {
 	n, err := w.Conn.Write(p)
 	w.sock.written.Add(int64(n))
+	w.sock.used.Store(time.Now().UnixMilli())
 	if err != nil {
 		w.sock.broken.Store(true)
 	}

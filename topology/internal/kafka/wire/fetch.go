@@ -89,7 +89,9 @@ func (f *fetcher) Fetch(ctx context.Context, positions []kafka.Position) ([]kafk
 		if len(out) > 0 || complete && (!failed || time.Since(started) >= f.opts.MaxWait) {
 			return out, nil
 		}
-		clear(answers)
+		for i := range answers {
+			answers[i] = answer{stale: answers[i].stale}
+		}
 		if err := f.route.wait(ctx, &b); err != nil {
 			return nil, fmt.Errorf("kafka/wire: fetching: %w", err)
 		}

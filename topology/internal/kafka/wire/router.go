@@ -70,7 +70,10 @@ func (r *router) connect(ctx context.Context, addr string) (*conn, error) {
 		return nil, errClosed
 	}
 	if c != nil {
-		return c, nil
+		if !c.sock.idle() {
+			return c, nil
+		}
+		r.drop(c)
 	}
 	c, err := dial(ctx, r.conf, addr)
 	if err != nil {
