@@ -56,14 +56,18 @@
 //     applied never reaches it. A compensation never fails.
 //   - R16: offsets that were never delivered do not count; what a restart forgot
 //     counts as delivered and not terminal.
-//   - R17: each partition's events obey its own watermark, which is durable. Causes
-//     are not asked.
+//   - R17: each partition's events obey its own watermark, which is durable; a restart
+//     that loses an event in local retry takes it back below, or the event would
+//     be late when it is delivered again. Causes are not asked.
 //   - R18: asked of an event whose turn it is: not of an early one, one that gap=apply
-//     applies, or a re-driven one; these are listed as unordered. A cycle is looked for
-//     when the event's turn comes, along held events; the depth is the number
-//     of held causes. on_timeout hold and rebuild go on waiting.
-//   - Redrive passes over numbers applied ahead too. Under latest-wins a letter can
-//     be next while it beats the winner; under event time poison and parked ones can.
+//     applies, or a re-driven one; these are listed as unordered. Behind an event
+//     that waits for its cause the gap policy is asked as behind a missing one; only
+//     gap=apply holds, since it skips what is missing and the held one is not. A
+//     cycle is looked for when the event's turn comes, along held events; the depth
+//     is the number of held causes. on_timeout hold and rebuild go on waiting.
+//   - A re-drive in which the process dies goes on after the restart. It passes over
+//     numbers applied ahead too. Under latest-wins a letter can be next while it
+//     beats the winner; under event time poison and parked ones can.
 //   - Rebuild folds its log in (epoch, number) order. Numbers up to the live last
 //     that the log lacks stay as they are live. Of an older epoch only what was applied
 //     is folded. A refused rebuild leaves no trace but a decision.

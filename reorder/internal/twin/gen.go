@@ -90,6 +90,7 @@ func (g *generator) randomContract() policies.Contract {
 		c.OrderBy = policies.ByVersion
 	case n < 20:
 		c.OrderBy = policies.ByEventTime
+		c.OnOverflow = pick(g, policies.OnOverflowPause, policies.OnOverflowPark) // no hole to skip
 	case n < 45:
 		c.Causal = true
 	}

@@ -37,11 +37,11 @@ func (t *Twin) placeTime(e *entity, n int) {
 	mark := max(t.watermark(d.Partition), minus(d.EventTime, t.c.Slack.Milliseconds()))
 	stay := 0 // how many would be held once the watermark has moved
 	for _, h := range e.held {
-		if o := t.deliveries[h.n]; o.Partition != d.Partition || o.EventTime > mark {
+		if o := t.deliveries[h.n]; len(e.retries) > 0 || o.Partition != d.Partition || o.EventTime > mark {
 			stay++
 		}
 	}
-	if d.EventTime > mark && stay >= t.c.MaxHeld {
+	if (len(e.retries) > 0 || d.EventTime > mark) && stay >= t.c.MaxHeld {
 		t.overflow(e, n)
 		return
 	}
@@ -52,11 +52,11 @@ func (t *Twin) placeTime(e *entity, n int) {
 }
 
 func (t *Twin) watermark(partition int) int64 {
-	if t.flushed {
-		return math.MaxInt64
-	}
 	if mark, known := t.marks[partition]; known {
 		return mark
+	}
+	if t.flushed {
+		return math.MaxInt64
 	}
 	return math.MinInt64
 }

@@ -1,6 +1,19 @@
 package twin
 
-import "github.com/streamrun/streamrun/policies"
+import (
+	"slices"
+
+	"github.com/streamrun/streamrun/policies"
+)
+
+// redriveAll performs the operator's orders. One that the process died in goes on
+// after the restart.
+func (t *Twin) redriveAll() {
+	for len(t.redrives) > 0 {
+		t.redrive(t.redrives[0])
+		t.redrives = slices.Clone(t.redrives[1:])
+	}
+}
 
 // redrive applies the letters of an entity in order, up to the first that is not
 // next or fails, and unparks the entity when nothing holds it parked.

@@ -3,6 +3,7 @@ package twin
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/streamrun/streamrun/policies"
 )
@@ -174,6 +175,10 @@ func (t *Twin) holder(e *entity, s int64) (string, bool) {
 	return id, ahead
 }
 
+func (t *Twin) isHeld(e *entity, s int64) bool {
+	return slices.ContainsFunc(e.held, func(h hold) bool { return t.deliveries[h.n].Sequence == s })
+}
+
 // recorded returns the id that decided a number at or below last (R7): in the id
 // memory, or a late letter's.
 func (t *Twin) recorded(e *entity, s int64) (string, bool) {
@@ -270,6 +275,9 @@ func (t *Twin) placeSequence(e *entity, n int, l *look) {
 		t.try(e, n, inOrder)
 	case isNext:
 		t.inTurn(e, n)
+	case !early && t.c.Gap == policies.GapApply && t.isHeld(e, e.next()):
+		// Nothing is missing: what is next is here and waits for its cause.
+		t.hold(e, n, true, 18, fmt.Sprintf("number %d waits for its cause", e.next()))
 	case far:
 		t.letter(e, n, 10, policies.ReasonSequenceJump, false, "number %d is more than %d above the highest, %d", s, t.c.MaxJump, t.highest(e))
 	case early:

@@ -3,6 +3,7 @@ package twin
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/streamrun/streamrun/policies"
@@ -65,13 +66,17 @@ func (t *Twin) Do(step scenario.Step) error {
 		t.generation = step.Generation
 		t.survive(func() { panic(died{}) }) // the new owner knows what a restarted process would
 	case scenario.Redrive:
-		t.survive(func() { t.redrive(step.Entity) })
+		t.redrives = append(t.redrives, step.Entity)
+		t.survive(t.redriveAll)
 	case scenario.Fix:
 		t.fixed[step.ID] = true
 	case scenario.RebuildEntity:
 		t.survive(func() { t.startRebuild(step.Rebuild) })
 	case scenario.Flush:
 		t.flushed = true
+		for p := range t.marks {
+			t.marks[p] = math.MaxInt64
+		}
 		t.survive(t.release)
 	default:
 		return fmt.Errorf("twin: no step of kind %d", step.Kind)
@@ -262,6 +267,8 @@ func (t *Twin) forget() {
 			if t.fates[r.n].buffered {
 				e.held = append(e.held, hold{n: r.n})
 				t.fates[r.n] = fate{disposition: policies.Held, buffered: true}
+			} else if d := t.deliveries[r.n]; d.EventTime <= t.watermark(d.Partition) {
+				t.marks[d.Partition] = d.EventTime - 1 // delivered again, it must not be late
 			}
 		}
 		for _, l := range e.looks {
@@ -278,9 +285,9 @@ func (t *Twin) forget() {
 	t.queues = map[int][]int{}
 	for n, f := range t.fates {
 		switch {
-		case f.disposition == policies.Paused:
+		case f.disposition == policies.Paused, f.disposition == "":
 			t.fates[n] = fate{disposition: unread}
-		case f.disposition == "", f.disposition == policies.Retrying, f.disposition == policies.Held && !durable:
+		case f.disposition == policies.Retrying, f.disposition == policies.Held && !durable:
 			t.fates[n] = fate{disposition: lost}
 		}
 	}
@@ -299,6 +306,7 @@ func (t *Twin) restart() {
 	for _, name := range slices.Sorted(maps.Keys(t.entities)) {
 		t.follow(name)
 	}
+	t.redriveAll()
 }
 
 // end records the present fate of a delivery, and the decision that led to it.

@@ -53,8 +53,10 @@ func (t *Twin) overflow(e *entity, n int) {
 		if !t.skip(e, smallest, 12) {
 			panic(full) // all that it waits for is being retried, or a cause
 		}
+		t.save()
 		name := e.name
-		t.follow(name)
+		for t.settleOne(name) { // no timer or request: the event in hand counts as held
+		}
 		t.place(t.entities[name], n, nil)
 	case policies.OnOverflowPark:
 		t.park(e, policies.ReasonGapTimeout, 12)
@@ -245,6 +247,9 @@ func (t *Twin) nextHeld(e *entity) int {
 				return h.n
 			}
 			e.held[i].undecided = false
+			if t.c.Gap == policies.GapApply {
+				return -1 // nothing is applied over it
+			}
 			continue
 		}
 		if h.undecided && (undecided < 0 || byNumber(d, t.deliveries[undecided]) < 0) {

@@ -22,8 +22,9 @@ type world struct {
 	done     map[string]bool // effect keys with a recorded outcome
 	causes   map[string]bool // every id ever applied (R18)
 	marks    map[int]int64   // watermark of each partition (R17)
-	flushed  bool            // every watermark is infinite
+	flushed  bool            // the watermark of a partition not in marks is infinite
 	queues   map[int][]int   // volatile: deliveries that wait for a stopped partition, ascending
+	redrives []string        // entities whose re-drive is not finished
 	armed    int             // timers armed so far: breaks ties between timers due together
 
 	generation int64
@@ -42,7 +43,7 @@ type fate struct {
 // Dispositions of the twin that the contract has no word for.
 const (
 	lost          policies.Disposition = "lost"           // forgotten by a restart, to be delivered again
-	unread        policies.Disposition = "unread"         // was paused when the process died
+	unread        policies.Disposition = "unread"         // was paused or in hand when the process died
 	resolvedAgain policies.Disposition = "resolved_again" // a further delivery of a letter that was resolved
 )
 
@@ -134,6 +135,7 @@ func (w *world) clone() *world {
 	c.applied = slices.Clone(w.applied)
 	c.resolved = slices.Clone(w.resolved)
 	c.rebuilds = slices.Clone(w.rebuilds)
+	c.redrives = slices.Clone(w.redrives)
 	c.outbox = slices.Clone(w.outbox)
 	c.done = maps.Clone(w.done)
 	c.causes = maps.Clone(w.causes)
