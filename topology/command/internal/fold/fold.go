@@ -53,12 +53,13 @@ type Apply func(event int, state any) (any, error)
 
 // A Result is what must become of one entity.
 type Result struct {
-	State   any   // nil: none
-	Applied []int // events, in their order
-	Refused []int // events that must be dead letters, a repeated delivery of Invalid ones too
-	Waiting []int // events that wait for ever
-	Missing []int64
-	Parked  bool // it ended at a gap or a failure
+	State   any     // nil: none
+	Applied []int   // events, in their order
+	Refused []int   // events that must be dead letters, a repeated delivery of Invalid ones too
+	Waiting []int   // events that wait for ever
+	Missing []int64 // numbers that were never delivered; where the entity ends at them, the first ones only
+	Passed  []int64 // numbers of events that failed and were passed over
+	Parked  bool    // it ended at a gap or a failure
 	Unknown string
 }
 
@@ -134,9 +135,9 @@ func (r *Result) sequence(events []Event, indices []int, rules Rules, apply Appl
 		r.Refused = append(r.Refused, n.first)
 		if rules.Passes == nil || !rules.Passes(e.Class) {
 			r.end(numbers[before+i+1:], Stop)
-			r.Parked = true
 			break
 		}
+		r.Passed = append(r.Passed, n.sequence)
 	}
 	r.Unknown = unknown
 }

@@ -48,7 +48,7 @@ func text(r *Result) string {
 		name string
 		list any
 		n    int
-	}{{"refused", r.Refused, len(r.Refused)}, {"waiting", r.Waiting, len(r.Waiting)}, {"missing", r.Missing, len(r.Missing)}} {
+	}{{"refused", r.Refused, len(r.Refused)}, {"waiting", r.Waiting, len(r.Waiting)}, {"missing", r.Missing, len(r.Missing)}, {"passed", r.Passed, len(r.Passed)}} {
 		if part.n > 0 {
 			s += fmt.Sprintf("; %s %v", part.name, part.list)
 		}
@@ -77,7 +77,7 @@ func TestSequence(t *testing.T) {
 		{"numbers before the start are refused", "a1 a5 a6 a1", Rules{Start: 5}, "5 6; refused [0]"},
 		{"the first seen is the start", "a5 a4 a6", Rules{FirstSeen: true}, "5 6; refused [1]"},
 		{"a failure stops the entity", "a65 a66 a67", Rules{Start: 65}, "65; refused [1 2]; parked"},
-		{"a failure is passed", "a67 a66 a65", Rules{Start: 65, Passes: pass}, "65 67; refused [1]"},
+		{"a failure is passed", "a67 a66 a65", Rules{Start: 65, Passes: pass}, "65 67; refused [1]; passed [66]"},
 		{"a long jump is for others to judge", "a1 a9", Rules{Start: 1, AtGap: Pass, MaxJump: 6}, "unknown: its number 9 is further ahead than a jump may be"},
 		{"a jump that may be", "a1 a9", Rules{Start: 1, AtGap: Pass, MaxJump: 7}, "1 9; missing [2 3 4 5 6 7 8]"},
 		{"more events than can wait", "a1 a2 a3", Rules{Start: 1, MaxHeld: 2}, "unknown: it has more than 2 events, and which of them wait at a time depends on their arrival"},
@@ -136,7 +136,7 @@ func TestAVersionThatGoesBackIsRefused(t *testing.T) {
 		want  string
 	}{
 		{Rules{Start: 1}, "1 2 3 4"},
-		{Rules{Start: 1, NoStepBack: true, Passes: pass}, "1 3 4; refused [1]"},
+		{Rules{Start: 1, NoStepBack: true, Passes: pass}, "1 3 4; refused [1]; passed [2]"},
 		{Rules{Start: 1, NoStepBack: true}, "1; refused [1 2 3]; parked"},
 	} {
 		if got := text(Sequence(events, c.rules, path(events))["a"]); got != c.want {

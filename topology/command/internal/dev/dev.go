@@ -1,0 +1,279 @@
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/streamrun/streamrun/topology"
+	"github.com/streamrun/streamrun/topology/command/internal/feed"
+	"github.com/streamrun/streamrun/topology/config"
+	"github.com/streamrun/streamrun/topology/embedded"
+	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/kafka/wire"
+	"github.com/streamrun/streamrun/topology/internal/task"
+)
+
+// Options says what a run does.
+type Options struct {
+	File       *config.File
+	Feed       string // file of the events
+	Delivery   feed.Options
+	Kills      int    // inside an open transaction
+	Partitions int    // of the input; 0: as the file says, else 8
+	DataDir    string // of broker and app; empty: nothing is kept
+	UntilIdle  bool   // stop when everything is decided, and verify; else go on until ctx ends
+	TableOut   string // file for the table; empty: none
+	LettersOut string // file for the dead letters; empty: none
+	Program    string // of the app
+	Logger     *slog.Logger
+}
+
+const (
+	// instance is the app's name in its transactional ids and its group.
+	instance = "dev"
+	// feedID is the transactional id of the feed. No app has it: names have no dot.
+	feedID = "dev.feed"
+
+	defaultPartitions = 8
+)
+
+// A FeedError says that the feed cannot be used; nothing was started.
+type FeedError struct{ Err error }
+
+// Error implements error.
+func (e *FeedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *FeedError) Unwrap() error { return e.Err }
+
+// ErrPartitions says that the data directory has the input with another number of
+// partitions than was asked for.
+var ErrPartitions = errors.New("the number of partitions is another")
+
+// Run runs the app against an embedded broker, feeds it, kills it as often as it is
+// told to, and with UntilIdle waits for the end, stops it and verifies everything. The
+// report is nil when ctx ended first, which is no error without UntilIdle.
+func Run(ctx context.Context, o Options) (*Report, error) {
+	began := time.Now()
+	in, err := readFeed(o.File, o.Feed)
+	if err != nil {
+		return nil, &FeedError{err}
+	}
+	plan, err := feed.NewPlan(len(in.events), o.Delivery)
+	if err != nil {
+		return nil, err
+	}
+	kills := planKills(o.Kills, o.Delivery.Seed)
+	segments, err := cut(plan.Deliveries, o.Delivery.Shuffle, len(kills))
+	if err != nil {
+		return nil, err
+	}
+	topo, err := o.File.Topology()
+	if err != nil {
+		return nil, err
+	}
+	run := &run{Options: o, in: in, plan: plan, planned: kills, segments: segments, task: task.Plans(topo)[0]}
+	report, err := run.inside(ctx)
+	if report != nil {
+		report.Seconds = time.Since(began).Seconds()
+	}
+	return report, err
+}
+
+// run is what one Run works with.
+type run struct {
+	Options
+	in       *input
+	plan     *feed.Plan
+	planned  []planned
+	segments []segment // one for each planned kill, and one more
+	task     *task.Plan
+
+	app        *child
+	killer     *killer
+	cluster    kafka.Cluster
+	topics     *topics
+	producer   kafka.Producer
+	partitions int32
+	baseline   baseline
+	sent       int64 // records in the input topic
+	kills      []Kill
+}
+
+// inside opens everything, works, and closes it again in the reverse order.
+func (r *run) inside(ctx context.Context) (report *Report, err error) {
+	names := topology.Names{App: r.File.Name}
+	r.killer = newKiller(strings.TrimSuffix(names.TransactionalID(instance, 0), "0"), func() { r.app.kill() })
+	broker, err := embedded.Start(embedded.Options{DataDir: r.DataDir, Tap: r.killer.see})
+	if err != nil {
+		return nil, fmt.Errorf("dev: %w", err)
+	}
+	defer broker.Close()
+	r.app = newChild(r.Program, r.arguments(broker.Addrs()))
+	if r.cluster, err = wire.New(wire.Options{Brokers: broker.Addrs(), ClientID: "streamrun-dev"}); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.cluster.Close()) }()
+	if r.topics, err = openTopics(r.cluster); err != nil {
+		return nil, err
+	}
+	if err := r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	r.Logger.Info("broker is up", "brokers", strings.Join(broker.Addrs(), ","), "topic", r.File.Input.Topic, "partitions", r.partitions)
+
+	if err := r.app.start(); err != nil {
+		return nil, err
+	}
+	running, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case err := <-r.app.ended:
+			cancel(err)
+		case <-running.Done():
+		}
+	}()
+	end, err := r.live(running)
+	if cause := context.Cause(running); cause != nil {
+		err = cause
+	}
+	interrupted := ctx.Err() != nil
+	var ended error
+	if err == nil || interrupted {
+		ended = r.app.stop()
+	} else {
+		r.app.kill()
+	}
+	switch {
+	case interrupted && !r.UntilIdle:
+		return nil, ended
+	case err != nil || ended != nil:
+		return nil, errors.Join(err, ended)
+	}
+	return r.report(ctx, end)
+}
+
+// arguments are those of the app's process.
+func (r *run) arguments(brokers []string) []string {
+	args := []string{"run", "-c", r.File.Path, "--brokers", strings.Join(brokers, ","), "--instance", instance}
+	if r.DataDir != "" {
+		args = append(args, "--data-dir", filepath.Join(r.DataDir, "app"))
+	}
+	return args
+}
+
+// prepare creates the input topic, or looks at the one that is there, and remembers
+// what was there before.
+func (r *run) prepare(ctx context.Context) error {
+	topic := r.File.Input.Topic
+	found, err := r.topics.partitions(ctx, topic)
+	if err != nil {
+		return err
+	}
+	wanted := int32(r.Partitions)
+	if found > 0 {
+		if wanted > 0 && wanted != found {
+			return fmt.Errorf("dev: topic %s in %s has %d partitions, not %d: %w; leave --partitions out, or take another --data-dir", topic, r.DataDir, found, wanted, ErrPartitions)
+		}
+		r.partitions = found
+		r.baseline, err = r.before(ctx)
+		r.sent = r.baseline.records()
+		return err
+	}
+	if wanted == 0 {
+		wanted = int32(r.File.Input.Partitions)
+	}
+	if wanted == 0 {
+		wanted = defaultPartitions
+	}
+	r.partitions = wanted
+	if err := r.topics.admin.Create(ctx, kafka.Topic{Name: topic, Partitions: wanted}); err != nil {
+		return fmt.Errorf("dev: creating topic %s: %w", topic, err)
+	}
+	return nil
+}
+
+// live feeds and kills the app, and waits for the end.
+func (r *run) live(ctx context.Context) (outcome, error) {
+	if err := r.feedAll(ctx); err != nil {
+		return goOn, err
+	}
+	if !r.UntilIdle {
+		<-ctx.Done()
+		return goOn, nil
+	}
+	return r.untilIdle(ctx)
+}
+
+// untilIdle waits until everything is decided.
+func (r *run) untilIdle(ctx context.Context) (outcome, error) {
+	r.Logger.Info("waiting until everything is decided")
+	last, since := progress{}, time.Now()
+	for {
+		now, err := r.progress(ctx, true)
+		if err != nil {
+			return goOn, err
+		}
+		if now != last {
+			last, since = now, time.Now()
+		}
+		if o := judge(now, time.Since(since), r.File.Contract); o != goOn {
+			return o, nil
+		}
+		if err := sleep(ctx, pollEvery); err != nil {
+			return goOn, err
+		}
+	}
+}
+
+// report reads everything back and verifies it.
+func (r *run) report(ctx context.Context, end outcome) (*Report, error) {
+	w, err := r.readBack(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v, err := verify(w)
+	if err != nil {
+		return nil, err
+	}
+	losses := feed.Losses(len(r.in.events), r.plan.Lost, r.in.places)
+	_, known := w.news()
+	report := &Report{
+		Seed: r.Delivery.Seed, In: len(r.in.events) - len(r.plan.Lost), Copies: len(r.plan.Duplicates), Lost: len(r.plan.Lost), Known: known,
+		Left:   r.baseline.records() - (w.baseline.Delivered - w.baseline.Lost),
+		Counts: minus(w.total, w.baseline), Kills: r.kills, Waits: end == waits, Entities: v.entities,
+		Notes: notesOf(w, v, losses), Checks: v.checks, Partitions: r.partitions,
+	}
+	if end == stands {
+		report.Checks = append(report.Checks, Check{
+			Name: "everything is decided", Answer: "NO",
+			Detail: fmt.Sprintf("held %d, retrying %d, %d of %d records consumed, and nothing changes any more",
+				w.total.Held, w.total.Retrying, w.total.Delivered-w.total.Lost, r.sent),
+		})
+	}
+	if err := writeFile(r.TableOut, func(f *os.File) error { return writeTable(f, w.table) }); err != nil {
+		return nil, fmt.Errorf("dev: writing the table: %w", err)
+	}
+	if err := writeFile(r.LettersOut, func(f *os.File) error { return writeLetters(f, w.letters) }); err != nil {
+		return nil, fmt.Errorf("dev: writing the dead letters: %w", err)
+	}
+	return report, nil
+}
+
+func writeFile(path string, write func(*os.File) error) error {
+	if path == "" {
+		return nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}

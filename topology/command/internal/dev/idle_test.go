@@ -1,0 +1,41 @@
+package dev
+
+import (
+	"testing"
+	"time"
+
+	"github.com/streamrun/streamrun/policies"
+)
+
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	sequence := policies.Contract{MaxWait: 5 * time.Second, Retry: policies.Retry{Max: 3, Delay: time.Second}}
+	hold := sequence
+	hold.OnTimeout = policies.OnTimeoutHold
+	eventTime := policies.Contract{OrderBy: policies.ByEventTime, MaxWait: 5 * time.Second, Retry: policies.Retry{Max: -1}}
+	all := policies.Counts{Delivered: 10, Applied: 10}
+	held := policies.Counts{Delivered: 10, Applied: 7, Held: 3}
+	short := policies.Counts{Delivered: 9, Applied: 9}
+	for _, c := range []struct {
+		name      string
+		counts    policies.Counts
+		unchanged time.Duration
+		contract  policies.Contract
+		want      outcome
+	}{
+		{"all applied", all, 0, sequence, idle},
+		{"held events have a timer", held, 10 * time.Second, sequence, goOn},
+		{"held events whose timer did not fire", held, 28 * time.Second, sequence, stands},
+		{"held for ever", held, 11 * time.Second, hold, waits},
+		{"not yet for ever", held, 10 * time.Second, hold, goOn},
+		{"not all consumed", short, 11 * time.Second, hold, stands},
+		{"not all consumed yet", short, 0, hold, goOn},
+		{"nothing moves the watermark any more", held, 8 * time.Second, eventTime, waits},
+		{"in retry", policies.Counts{Delivered: 10, Applied: 9, Retrying: 1}, 0, sequence, goOn},
+		{"lost ones came again", policies.Counts{Delivered: 12, Applied: 10, Lost: 2}, 0, sequence, idle},
+	} {
+		if got := judge(progress{10, c.counts}, c.unchanged, c.contract); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}

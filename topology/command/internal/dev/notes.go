@@ -1,0 +1,104 @@
+package dev
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/streamrun/streamrun/policies"
+	"github.com/streamrun/streamrun/topology/command/internal/feed"
+)
+
+// notesOf names every entity that did not go its whole way: parked, with holes,
+// letters or waiting events, without its end although the file declares one, or not
+// delivered at all.
+func notesOf(w *world, v *verification, losses []feed.Loss) []Note {
+	letters := make(map[string][]*letter)
+	for i := range w.letters {
+		l := &w.letters[i]
+		id := l.Entity
+		if id == "" {
+			id = string(l.key)
+		}
+		letters[id] = append(letters[id], l)
+	}
+	ended, last := make(map[string]bool), make(map[string]int64)
+	for i := range w.deliveries {
+		d := &w.deliveries[i]
+		ended[d.meta.Entity] = ended[d.meta.Entity] || d.end
+		last[d.meta.Entity] = max(last[d.meta.Entity], d.meta.Sequence)
+	}
+	var notes []Note
+	for _, id := range slices.Sorted(maps.Keys(v.results)) {
+		r := v.results[id]
+		var parts []string
+		if e := w.stored[id]; e != nil {
+			if e.parked {
+				parts = append(parts, "parked")
+			}
+			if len(e.holes) > 0 {
+				parts = append(parts, "holes "+spanList(e.holes))
+			}
+		}
+		if len(r.Missing) > 0 && r.Unknown == "" {
+			parts = append(parts, "never delivered "+spanList(spansOf(slices.Clone(r.Missing))))
+		}
+		if list := letters[id]; len(list) > 0 {
+			parts = append(parts, "dead letters "+letterList(list))
+		}
+		if n := len(r.Waiting); n > 0 && r.Unknown == "" {
+			parts = append(parts, fmt.Sprintf("%d events wait for ever", n))
+		}
+		if w.file.Input.HasEnd() && !ended[id] && len(parts) == 0 {
+			parts = append(parts, fmt.Sprintf("without its end: the last event delivered is number %d", last[id]))
+		}
+		if len(parts) > 0 {
+			notes = append(notes, Note{id, strings.Join(parts, "; ")})
+		}
+	}
+	return append(notes, wholly(losses, v)...)
+}
+
+// wholly names the entities of which nothing was delivered.
+func wholly(losses []feed.Loss, v *verification) []Note {
+	lost := make(map[string]int)
+	for _, l := range losses {
+		if l.Kind == feed.Whole && v.results[l.Place.Entity] == nil {
+			lost[l.Place.Entity]++
+		}
+	}
+	var notes []Note
+	for _, id := range slices.Sorted(maps.Keys(lost)) {
+		notes = append(notes, Note{id, fmt.Sprintf("nothing of it was delivered: %d withheld", lost[id])})
+	}
+	return notes
+}
+
+func spanList(spans []span) string {
+	words := make([]string, len(spans))
+	for i, s := range spans {
+		words[i] = s.String()
+	}
+	return strings.Join(words, ", ")
+}
+
+// letterList names the letters by number where they have one, grouped by reason.
+func letterList(letters []*letter) string {
+	byReason := make(map[policies.Reason][]string)
+	for _, l := range letters {
+		name := l.ID
+		if l.HasSequence {
+			name = fmt.Sprint(l.Sequence)
+		} else if name == "" {
+			name = fmt.Sprintf("at partition %d offset %d", l.Partition, l.Offset)
+		}
+		byReason[l.Reason] = append(byReason[l.Reason], name)
+	}
+	var groups []string
+	for _, reason := range slices.SortedFunc(maps.Keys(byReason), func(a, b policies.Reason) int { return cmp.Compare(a, b) }) {
+		groups = append(groups, strings.Join(byReason[reason], ", ")+" ("+string(reason)+")")
+	}
+	return strings.Join(groups, ", ")
+}

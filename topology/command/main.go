@@ -1,0 +1,133 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/streamrun/streamrun/topology"
+	"github.com/streamrun/streamrun/topology/command/internal/dev"
+	"github.com/streamrun/streamrun/topology/config"
+	"github.com/streamrun/streamrun/topology/internal/task"
+)
+
+// Exit codes; the package comment says when.
+const (
+	exitFailure     = 1
+	exitUsage       = 2
+	exitNo          = 3
+	exitRefused     = 5
+	exitUnreachable = 6
+	exitMalformed   = 78
+	exitInterrupted = 130
+)
+
+// Main runs the command line of the process and returns its exit code. topo is the
+// topology that is compiled in; nil: it comes from a file that the command line names.
+//
+// The first SIGINT or SIGTERM stops what runs in order, a second one ends the
+// process at once.
+func Main(topo *topology.Topology) int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	var interrupted atomic.Bool
+	go func() {
+		s := <-signals
+		interrupted.Store(s == os.Interrupt)
+		cancel()
+		<-signals
+		os.Exit(exitInterrupted)
+	}()
+	code := execute(ctx, topo, os.Args[1:], os.Stdout, os.Stderr)
+	if interrupted.Load() {
+		return exitInterrupted
+	}
+	return code
+}
+
+// execute runs one command line.
+func execute(ctx context.Context, topo *topology.Topology, args []string, stdout, stderr io.Writer) int {
+	root := newRoot(topo)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	ran, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return 0
+	}
+	var code exitError
+	if !errors.As(err, &code) {
+		code = exitError{exitUsage, err, fmt.Sprintf("%s --help lists what can be said", ran.CommandPath())}
+	}
+	if code.err != nil {
+		_, _ = fmt.Fprintln(stderr, strings.TrimRight(describe(code.err), "\n"))
+	}
+	if code.next != "" {
+		_, _ = fmt.Fprintf(stderr, "next: %s\n", code.next)
+	}
+	return code.code
+}
+
+// exitError is an error with its exit code and the next step. Without an error
+// everything was said already.
+type exitError struct {
+	code int
+	err  error
+	next string
+}
+
+// Error implements error.
+func (e exitError) Error() string { return describe(e.err) }
+
+// Unwrap returns the cause.
+func (e exitError) Unwrap() error { return e.err }
+
+// describe returns an error's text as people want it.
+func describe(err error) string {
+	var file *config.Error
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &file):
+		return file.Text()
+	}
+	return err.Error()
+}
+
+// classify gives an error of a running app its exit code and next step.
+func classify(err error) error {
+	var (
+		coded exitError
+		file  *config.Error
+		feed  *dev.FeedError
+		moved *task.MovedError
+		dial  *net.OpError
+	)
+	switch {
+	case err == nil, errors.As(err, &coded):
+		return err
+	case errors.As(err, &file):
+		return exitError{exitMalformed, err, "correct the file; streamrun check -c FILE says the same"}
+	case errors.As(err, &feed):
+		return exitError{exitMalformed, err, "correct the events, or the expressions of the topology file that read them"}
+	case errors.As(err, &moved):
+		return exitError{exitRefused, err, "put the offsets back; or go on from where they are with --accept-offsets"}
+	case errors.Is(err, dev.ErrPartitions):
+		return exitError{exitRefused, err, ""}
+	case errors.As(err, &dial):
+		return exitError{exitUnreachable, err, "see that the broker runs and that --brokers names it, then try again"}
+	case errors.Is(err, context.Canceled):
+		return exitError{exitFailure, errors.New("stopped before the end"), "start it again"}
+	}
+	return exitError{exitFailure, err, "read the message from its end; if it tells you nothing to do, report it as it is"}
+}
