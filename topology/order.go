@@ -138,6 +138,10 @@ type OrderMachine interface {
 
 	// Next returns the next decision. It is valid until the following call.
 	Next() (Decision, bool)
+	// Settled reports whether what Next would hand out now changes nothing before its
+	// outcome: everything that is decided has been handed out. The task stops early, and
+	// takes a batch, only then.
+	Settled() bool
 	// Outcome ends the apply or compensation that Next handed out last.
 	Outcome(o ApplyOutcome)
 

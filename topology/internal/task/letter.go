@@ -20,8 +20,10 @@ type failure struct {
 // letter dead-letters the event of a decision: the original bytes, and headers that
 // say where it came from and why it is here.
 func (t *Task) letter(d topology.Decision) {
-	rec := *t.raw
-	if t.event == nil || d.Event != t.event {
+	var rec record.Record
+	if t.event != nil && d.Event == t.event {
+		rec = *t.raw
+	} else {
 		var err error
 		if rec, err = decodePayload(d.Event.Payload); err != nil {
 			panic(stateError{err})

@@ -116,9 +116,9 @@ func (t *Task) records(inputs []Input, consumed []int) error {
 			return err
 		}
 		if t.paused[source] { // not consumed: a replay, which is not offered it, must spend as much
-			t.budget++
 			continue
 		}
+		t.budget--
 		consumed[source]++
 		t.streamTime = max(t.streamTime, rec.Timestamp)
 		t.changed = true
@@ -159,7 +159,6 @@ func (t *Task) first(inputs []Input, consumed []int) int {
 
 // consume gives one record to its source's handler and sees to what that decides.
 func (t *Task) consume(source int, rec *record.Record) error {
-	t.budget--
 	t.raw, t.source, t.hand = rec, source, nil
 	t.event, t.decided, t.passing, t.applying = nil, false, false, false
 	t.failed, t.where = nil, nil
@@ -176,13 +175,13 @@ func (t *Task) consume(source int, rec *record.Record) error {
 	}
 	t.rollback(saved)
 	if t.plan.order != nil && t.ordered(source) {
-		t.failure = failure{source, rec.Offset, 1, t.nodeName(), t.failed}
+		t.failure = failure{source, rec.Offset, 1, t.nodeName(source), t.failed}
 		t.event = &topology.OrderEvent{Source: source, Offset: rec.Offset, Timestamp: rec.Timestamp}
 		t.machine.Refuse(t.event, policies.ReasonUndecodable)
 		t.decide()
 		return nil
 	}
-	return &StopError{Task: t.name, At: t.at(), Node: t.nodeName(), Err: t.failed}
+	return &StopError{Task: t.name, At: t.at(), Node: t.nodeName(source), Err: t.failed}
 }
 
 // ordered reports whether the records of a source go to the order.
@@ -231,6 +230,10 @@ func (t *Task) decide() bool {
 			if node, ok := t.facts[fact{d.Event.Source, d.Event.Offset, d.Attempt}]; ok {
 				t.note(Fact{d.Event.Source, d.Event.Offset, d.Attempt, node})
 				t.machine.Outcome(topology.OutcomeRetryable)
+				if inHand { // as Applied goes on in the live task
+					t.decided = true
+					continue
+				}
 				break
 			}
 			t.begin(d)
@@ -253,7 +256,8 @@ func (t *Task) decide() bool {
 			topology.DecideResolve, topology.DecideAbsorb, topology.DecidePark, topology.DecideUnpark, topology.DecideSkip:
 		}
 		t.decided = t.decided || inHand
-		if t.budget <= 0 && (t.event == nil || t.decided) {
+		// What is decided goes into this batch: a letter and its mark are one commit.
+		if t.budget <= 0 && (t.event == nil || t.decided) && t.machine.Settled() {
 			t.more = true
 			return false
 		}
@@ -287,8 +291,9 @@ func (t *Task) applyKept(d topology.Decision) {
 	t.raw, t.source, t.passing = &rec, d.Event.Source, true
 	t.run(t.source)
 	t.passing = false
-	t.finish()
+	// The record in hand is back before the outcome: the machine may decide to keep it then.
 	t.raw, t.source = raw, source
+	t.finish()
 }
 
 // finish tells the machine how the apply ended, and takes back what a failed one did.
@@ -297,11 +302,11 @@ func (t *Task) finish() {
 	if t.failed != nil {
 		t.rollback(t.point)
 		ev := t.decision.Event
-		t.failure = failure{ev.Source, ev.Offset, t.decision.Attempt, t.nodeName(), t.failed}
+		t.failure = failure{ev.Source, ev.Offset, t.decision.Attempt, t.nodeName(ev.Source), t.failed}
 		outcome = topology.OutcomePoison
 		if topology.IsRetryable(t.failed) {
 			outcome = topology.OutcomeRetryable
-			t.note(Fact{ev.Source, ev.Offset, t.decision.Attempt, t.nodeName()})
+			t.note(Fact{ev.Source, ev.Offset, t.decision.Attempt, t.nodeName(ev.Source)})
 		}
 	}
 	t.applying = false
@@ -332,9 +337,10 @@ func (t *Task) at() string {
 	return fmt.Sprintf("%s-%d@%d", t.plan.Sources[t.source], t.partition, t.raw.Offset)
 }
 
-func (t *Task) nodeName() string {
+// nodeName names the node that failed.
+func (t *Task) nodeName(source int) string {
 	if t.where == nil {
-		return t.plan.sources[t.source].Name
+		return t.plan.sources[source].Name
 	}
 	return t.where.Name
 }

@@ -1,0 +1,245 @@
+package topologytest_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/streamrun/streamrun/policies"
+	"github.com/streamrun/streamrun/processors"
+	"github.com/streamrun/streamrun/reorder"
+	"github.com/streamrun/streamrun/statestore"
+	"github.com/streamrun/streamrun/topology"
+	"github.com/streamrun/streamrun/topology/serde"
+	"github.com/streamrun/streamrun/topology/topologytest"
+)
+
+// event is what the random topologies below fold.
+type event struct {
+	Seq    int64
+	ID     string
+	Class  string
+	Poison bool
+	Retry  int // retryable failures before it succeeds
+}
+
+type fold struct {
+	events serde.KV[string, event]
+	state  statestore.KeyValueSpec[string, string]
+}
+
+func newFold() fold {
+	return fold{
+		serde.Of(serde.String(), serde.JSON[event]()),
+		statestore.KeyValue("state", serde.Of(serde.String(), serde.String())),
+	}
+}
+
+// build declares source, order and a fold whose state shows the order of applying.
+func (f fold) build(tb testing.TB, c policies.Contract) *topology.Topology {
+	tb.Helper()
+	c.EventsFor, c.Because = "an entity", "the state shows the order"
+	failures := map[string]int{}
+	b := topology.New("app")
+	in := reorder.InOrder(topology.Source(b, "events", f.events), "in-order", c, reorder.Options[string, event]{
+		Metadata: func(r topology.Record[string, event], m *policies.Metadata) policies.Reason {
+			m.HasSequence, m.Sequence, m.ID, m.Class = true, r.Value.Seq, r.Value.ID, r.Value.Class
+			return ""
+		},
+	})
+	table := processors.Aggregate(in, f.state, func(key string, e event, s string) (string, error) {
+		if e.Poison {
+			return s + "!", errors.New("poison")
+		}
+		if id := key + e.ID; failures[id] < e.Retry {
+			failures[id]++
+			return s + "?", topology.Retryable(errors.New("not now"))
+		}
+		return fmt.Sprintf("%s %d", s, e.Seq), nil
+	})
+	topology.SinkTable(table, "table")
+	topology.Sink(table.ToStream(), "updates", serde.Of(serde.String(), serde.String()))
+	topo, err := b.Build()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return topo
+}
+
+// step is one thing that a test does to a driver.
+type step struct {
+	key     string
+	event   event
+	write   bool // without running the topology
+	advance time.Duration
+	restart bool
+	crash   topologytest.CrashPoint
+}
+
+// script draws a run: entities whose events come shuffled, again, or not at all.
+func script(r *rand.Rand, failures bool) []step {
+	var steps []step
+	for e := range 1 + r.IntN(4) {
+		key := string(rune('A' + e))
+		for s := int64(1); s <= int64(1+r.IntN(12)); s++ {
+			if r.IntN(12) == 0 {
+				continue // lost
+			}
+			ev := event{Seq: s}
+			if r.IntN(3) > 0 {
+				ev.ID = fmt.Sprintf("id-%s-%d", key, s)
+			}
+			if r.IntN(6) == 0 {
+				ev.Class = "view"
+			}
+			ev.Poison = failures && r.IntN(15) == 0
+			if failures && r.IntN(10) == 0 {
+				ev.Retry = 1 + r.IntN(5)
+			}
+			for range 1 + r.IntN(2)*r.IntN(2) {
+				steps = append(steps, step{key: key, event: ev, write: r.IntN(4) == 0})
+			}
+		}
+	}
+	for i := range steps { // within a window
+		j := min(len(steps)-1, i+r.IntN(6))
+		steps[i], steps[j] = steps[j], steps[i]
+	}
+	for range r.IntN(4) {
+		i := r.IntN(len(steps) + 1)
+		s := step{advance: time.Duration(r.IntN(1500)) * time.Millisecond}
+		steps = append(steps[:i], append([]step{s}, steps[i:]...)...)
+	}
+	return append(steps, step{advance: 10 * time.Second})
+}
+
+func contract(r *rand.Rand) policies.Contract {
+	pick := func(n int) int { return r.IntN(n) }
+	c := policies.Contract{
+		MaxWait: time.Second, MaxHeld: 2 + pick(20), IDMemory: 1 + pick(20),
+		OnTimeout:  []policies.OnTimeout{policies.OnTimeoutPark, policies.OnTimeoutSkip}[pick(2)],
+		Gap:        []policies.Gap{policies.GapBuffer, policies.GapBuffer, policies.GapApply, policies.GapReject}[pick(4)],
+		OnOverflow: []policies.OnOverflow{policies.OnOverflowPause, policies.OnOverflowSkip, policies.OnOverflowPark}[pick(3)],
+	}
+	c.Class.Late = []policies.Late{policies.LateReject, policies.LateDrop}[pick(2)]
+	c.Class.Poison = []policies.Poison{policies.PoisonPark, policies.PoisonSkip}[pick(2)]
+	if pick(2) == 0 {
+		c.Classes = map[string]policies.Class{"view": {Early: policies.EarlyApply}}
+	}
+	if c.Gap == policies.GapApply || c.Gap == policies.GapReject {
+		c.OnTimeout, c.MaxWait, c.OnOverflow, c.MaxHeld = "", 0, "", 0
+	}
+	return c
+}
+
+type result struct {
+	Table, Store map[string]string
+	Counts       policies.Counts
+	Letters      map[string]int
+	Updates      map[string][]string // per key, in order
+}
+
+func (f fold) run(t testing.TB, topo *topology.Topology, o topologytest.Options, steps []step) (result, *topologytest.Driver) {
+	t.Helper()
+	d := topologytest.New(t, topo, o)
+	in := topologytest.Input(d, "events", f.events)
+	for _, s := range steps {
+		switch {
+		case s.restart:
+			d.Restart()
+		case s.advance > 0:
+			d.Advance(s.advance)
+		default:
+			d.CrashNext(s.crash)
+			r := topology.Record[string, event]{Key: s.key, Value: s.event, Timestamp: d.Now().UnixMilli()}
+			if in.Write(r); !s.write {
+				d.Advance(0)
+			}
+		}
+	}
+	d.Advance(0)
+	got := result{
+		Table: topologytest.Table(d, "table", f.state.Serde()), Store: topologytest.Store(d, "app", f.state),
+		Counts: d.Dispositions("events"), Letters: map[string]int{}, Updates: map[string][]string{},
+	}
+	for _, l := range topologytest.Letters(d, "app-in-order-dlq") {
+		got.Letters[fmt.Sprintf("%s %d %s %s", l.Entity, l.Sequence, l.ID, l.Reason)]++
+	}
+	for _, r := range topologytest.Output(d, "updates", f.state.Serde()).Read() {
+		got.Updates[r.Key] = append(got.Updates[r.Key], r.Value)
+	}
+	return got, d
+}
+
+const runs = 400
+
+// A process that dies at any point of any commit leaves what one that never died
+// leaves: values, table, letters, dispositions and every update, once.
+func TestACrashAnywhereChangesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFold()
+	for seed := range uint64(runs) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		c, steps := contract(r), script(r, false)
+		o := topologytest.Options{Partitions: 1 + r.IntN(3)}
+		want, _ := f.run(t, f.build(t, c), o, steps)
+		crashed := make([]step, len(steps))
+		for i, s := range steps {
+			s.crash = topologytest.CrashPoint(r.IntN(4))
+			crashed[i] = s
+		}
+		got, d := f.run(t, f.build(t, c), o, crashed)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("seed %d: contract %+v\nsteps %+v\n%s", seed, c, steps, diff)
+		}
+		d.CheckReplay()
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+// Inputs and journal alone give the rows again, byte for byte, retries, restarts and
+// cut drains included.
+func TestAReplayGivesTheRowsAgain(t *testing.T) {
+	t.Parallel()
+	f := newFold()
+	for seed := range uint64(runs) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		c, steps := contract(r), script(r, true)
+		for range r.IntN(3) {
+			i := r.IntN(len(steps))
+			steps = append(steps[:i], append([]step{{restart: true}}, steps[i:]...)...)
+		}
+		for i := range steps {
+			if r.IntN(4) == 0 {
+				steps[i].crash = topologytest.CrashPoint(1 + r.IntN(3))
+			}
+		}
+		o := topologytest.Options{Partitions: 1 + r.IntN(3), Budget: []int{0, 1, 2, 5}[r.IntN(4)]}
+		_, d := f.run(t, f.build(t, c), o, steps)
+		d.CheckReplay()
+		if t.Failed() {
+			t.Fatalf("seed %d: contract %+v, options %+v\nsteps %+v", seed, c, o, steps)
+		}
+	}
+}
+
+// However a drain is cut, the result is the same.
+func TestTheBudgetChangesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFold()
+	for seed := range uint64(runs) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		c, steps := contract(r), script(r, false)
+		want, _ := f.run(t, f.build(t, c), topologytest.Options{}, steps)
+		got, _ := f.run(t, f.build(t, c), topologytest.Options{Budget: 1}, steps)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("seed %d: contract %+v\nsteps %+v\n%s", seed, c, steps, diff)
+		}
+	}
+}
