@@ -317,7 +317,15 @@ func (x *bench) journalAddsUp() {
 				return slices.DeleteFunc(slices.Clone(input), func(r record.Record) bool { return r.Offset < from || r.Offset >= to }), nil
 			})
 		x.must(err)
-		for _, r := range read(plan.Journal) {
+		journal := read(plan.Journal)
+		if c := x.offsets()[record.TopicPartition{Topic: "events", Partition: p}]; len(journal) > 0 {
+			m, err := task.ParseMetadata(c.Metadata)
+			x.must(err)
+			if next := journal[len(journal)-1].Offset + 1; m.Journal != next {
+				x.Errorf("partition %d: the journal goes on at %d, the offset says %d", p, next, m.Journal)
+			}
+		}
+		for _, r := range journal {
 			j, err := task.DecodeJournal(r.Value)
 			x.must(err)
 			if err := replay.Commit(j); err != nil {
