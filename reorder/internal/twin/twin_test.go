@@ -18,9 +18,15 @@ func load(t *testing.T) *scenario.File {
 }
 
 func TestVectors(t *testing.T) {
-	for _, r := range scenario.Run(load(t), New) {
-		if !r.Pass {
-			t.Error(r.String())
+	more, err := scenario.Load("../../scenario/testdata/more-vectors.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []*scenario.File{load(t), more} {
+		for _, r := range scenario.Run(f, New) {
+			if !r.Pass {
+				t.Error(r.String())
+			}
 		}
 	}
 }
