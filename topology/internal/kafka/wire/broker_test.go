@@ -468,14 +468,18 @@ func TestPassesBatchesWithoutRecords(t *testing.T) {
 	t.Parallel()
 	m := sarama.NewMockBroker(t, 1)
 	defer m.Close()
-	empty := &sarama.RecordBatch{Version: 2, FirstOffset: 5, LastOffsetDelta: 6, ProducerID: 1}
-	answer := &sarama.FetchResponse{Version: 11, Blocks: map[string]map[int32]*sarama.FetchResponseBlock{"t": {0: {
-		HighWaterMarkOffset: 12, LastStableOffset: 12, RecordsSet: []*sarama.Records{{RecordBatch: empty}},
-	}}}}
+	// Of the first batch, 5 to 11, compaction has left the record 6; of the other nothing.
+	left := &sarama.RecordBatch{Version: 2, FirstOffset: 5, LastOffsetDelta: 6, ProducerID: 1, Records: []*sarama.Record{{OffsetDelta: 1, Value: []byte("v")}}}
+	empty := &sarama.RecordBatch{Version: 2, FirstOffset: 12, LastOffsetDelta: 2, ProducerID: 1}
+	answerWith := func(batch *sarama.RecordBatch) *sarama.FetchResponse {
+		return &sarama.FetchResponse{Version: 11, Blocks: map[string]map[int32]*sarama.FetchResponseBlock{"t": {0: {
+			HighWaterMarkOffset: 15, LastStableOffset: 15, RecordsSet: []*sarama.Records{{RecordBatch: batch}},
+		}}}}
+	}
 	m.SetHandlerByMap(map[string]sarama.MockResponse{
 		"ApiVersionsRequest": sarama.NewMockApiVersionsResponse(t).SetApiKeys([]sarama.ApiVersionsResponseKey{{ApiKey: 1, MaxVersion: 11}, {ApiKey: 3, MaxVersion: 9}}),
 		"MetadataRequest":    sarama.NewMockMetadataResponse(t).SetBroker(m.Addr(), 1).SetLeader("t", 0, 1),
-		"FetchRequest":       sarama.NewMockWrapper(answer),
+		"FetchRequest":       sarama.NewMockSequence(answerWith(left), answerWith(empty)),
 	})
 	c, err := New(Options{Brokers: []string{m.Addr()}})
 	must(t, err)
@@ -484,10 +488,134 @@ func TestPassesBatchesWithoutRecords(t *testing.T) {
 	must(t, err)
 	got, err := f.Fetch(t.Context(), []kafka.Position{{TopicPartition: record.TopicPartition{Topic: "t"}, Offset: 5}})
 	must(t, err)
-	if len(got) != 1 || got[0].Next != 12 || len(got[0].Records) != 0 || got[0].Err != nil {
-		t.Errorf("answered %+v, want the position 12", got)
+	if len(got) != 1 || got[0].Next != 12 || len(got[0].Records) != 1 || got[0].Records[0].Offset != 6 {
+		t.Errorf("answered %+v, want the record 6 and the position 12", got)
+	}
+	got, err = f.Fetch(t.Context(), []kafka.Position{{TopicPartition: record.TopicPartition{Topic: "t"}, Offset: 12}})
+	must(t, err)
+	if len(got) != 1 || got[0].Next != 15 || len(got[0].Records) != 0 || got[0].Err != nil {
+		t.Errorf("answered %+v, want the position 15", got)
 	}
 }
+
+// An abort waits for what is on the way. Is it lost, nobody knows whether it comes
+// behind the abort: only Init ends that.
+func TestAbortWaitsForWhatIsOnTheWay(t *testing.T) {
+	t.Parallel()
+	for _, verdict := range []embedded.Verdict{embedded.Pass, embedded.Drop} {
+		held, free := make(chan struct{}, 100), make(chan struct{})
+		var holding atomic.Bool
+		b := start(t, embedded.Options{Tap: func(e embedded.Event) embedded.Verdict {
+			if e.Request != embedded.Produce || e.Moment != embedded.Received || !holding.Load() {
+				return embedded.Pass
+			}
+			held <- struct{}{}
+			<-free
+			return verdict
+		}})
+		c := cluster1(t, b)
+		newTopic(t, c, "t", 1)
+		tp := record.TopicPartition{Topic: "t"}
+		p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer"})
+		commit(t, p, record.Output{TopicPartition: tp, Value: []byte("0")})
+		holding.Store(true)
+		must(t, p.Begin())
+		must(t, p.Produce(t.Context(), []record.Output{{TopicPartition: tp, Value: []byte("gone")}}))
+		<-held
+		ended := make(chan error, 1)
+		go func() { ended <- p.End(t.Context(), false) }()
+		select {
+		case err := <-ended:
+			t.Fatalf("the abort did not wait: %v", err)
+		case <-time.After(50 * time.Millisecond):
+		}
+		holding.Store(false)
+		close(free)
+		err := <-ended
+		if verdict == embedded.Pass {
+			must(t, err)
+		} else {
+			if !errors.Is(err, kafka.ErrIndefinite) {
+				t.Errorf("aborting with a lost produce: %v", err)
+			}
+			_, err = p.Init(t.Context())
+			must(t, err)
+		}
+		commit(t, p, record.Output{TopicPartition: tp, Value: []byte("1")})
+		numbered(t, c, tp, 2)
+	}
+}
+
+// While Revoked runs, for longer than a session, the member stays alive and can
+// commit.
+func TestStaysAliveInRevoked(t *testing.T) {
+	t.Parallel()
+	var beats atomic.Int64
+	b := start(t, embedded.Options{MinSessionTimeout: 100 * time.Millisecond, Tap: func(e embedded.Event) embedded.Verdict {
+		if e.Request == embedded.Heartbeat && e.Moment == embedded.Answered && e.ClientID == "a" {
+			beats.Add(1)
+		}
+		return embedded.Pass
+	}})
+	newTopic(t, cluster1(t, b), "t", 2)
+	ctx, cancel := context.WithCancel(t.Context())
+	run := func(id string, h kafka.GroupHandler) (kafka.Cluster, chan error) {
+		c, err := New(Options{Brokers: b.Addrs(), ClientID: id})
+		must(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+		g, err := c.Group(kafka.GroupOptions{Group: "g", Topics: []string{"t"}, SessionTimeout: 400 * time.Millisecond})
+		must(t, err)
+		done := make(chan error, 1)
+		go func() { done <- g.Run(ctx, h) }()
+		return c, done
+	}
+	first := &slow{told: make(chan string, 100), in: make(chan kafka.Member, 10), out: make(chan struct{})}
+	c, doneA := run("a", first)
+	if got := <-first.told; got != "assigned 2" {
+		t.Fatalf("told %q", got)
+	}
+	_, doneB := run("b", handler(make(chan string, 100)))
+	member := <-first.in
+	from := beats.Load()
+	eventually(t, func() bool { return beats.Load() > from+40 }) // two sessions
+	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer"})
+	must(t, p.Begin())
+	must(t, p.SendOffsets(t.Context(), "g", member, []kafka.CommittedOffset{{TopicPartition: record.TopicPartition{Topic: "t"}, Offset: 1}}))
+	must(t, p.End(t.Context(), true))
+	close(first.out)
+	for got := range first.told {
+		if got == "assigned 1" {
+			break
+		}
+		if strings.HasPrefix(got, "lost") {
+			t.Fatal("lost")
+		}
+	}
+	cancel()
+	must(t, <-doneA)
+	must(t, <-doneB)
+}
+
+// slow is a handler whose first Revoked takes its time.
+type slow struct {
+	told   chan string
+	member kafka.Member
+	in     chan kafka.Member
+	out    chan struct{}
+}
+
+func (s *slow) Assigned(m kafka.Member, parts []record.TopicPartition) {
+	s.member = m
+	handler(s.told).Assigned(m, parts)
+}
+
+func (s *slow) Revoked(parts []record.TopicPartition) {
+	s.in <- s.member
+	<-s.out
+	handler(s.told).Revoked(parts)
+}
+
+func (s *slow) Lost(parts []record.TopicPartition) { handler(s.told).Lost(parts) }
 
 // A member whose heartbeats do not arrive is told Lost when its session is over, and
 // joins again.

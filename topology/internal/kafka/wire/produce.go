@@ -30,14 +30,16 @@ func (p *producer) Produce(ctx context.Context, outputs []record.Output) error {
 	if err := p.usable("producing"); err != nil {
 		return err
 	}
-	if err := p.addPartitions(ctx, outputs); err != nil {
-		return p.note(fmt.Errorf("kafka/wire: producing: %w", err))
-	}
+	var fresh []*outbox // not in the transaction yet
 	var box *outbox
 	for i := range outputs {
 		o := &outputs[i]
 		if box == nil || box.Partition != o.Partition || box.Topic != o.Topic {
-			box = p.boxes[o.TopicPartition]
+			box = p.box(o.TopicPartition)
+			if !box.added {
+				box.added = true
+				fresh = append(fresh, box)
+			}
 		}
 		if box.open != nil && !box.open.takes(o) {
 			box.seal()
@@ -50,7 +52,28 @@ func (p *producer) Produce(ctx context.Context, outputs []record.Output) error {
 	for _, box := range p.order {
 		box.seal()
 	}
+	if len(fresh) > 0 {
+		err := p.leaders(ctx, fresh)
+		if err == nil {
+			err = p.enlist(ctx, fresh)
+		}
+		if err != nil {
+			// What was put into the boxes is dropped when the transaction is aborted.
+			return p.note(fmt.Errorf("kafka/wire: producing: %w", err))
+		}
+	}
 	return p.pump(ctx, "producing", func() bool { return !p.unsent() })
+}
+
+// box returns the outbox of a partition.
+func (p *producer) box(tp record.TopicPartition) *outbox {
+	box := p.boxes[tp]
+	if box == nil {
+		box = &outbox{TopicPartition: tp, first: -1}
+		p.boxes[tp] = box
+		p.order = append(p.order, box)
+	}
+	return box
 }
 
 // Flush implements kafka.Producer.
@@ -96,40 +119,6 @@ func (p *producer) batch() *batch {
 		return b
 	}
 	return &batch{}
-}
-
-// addPartitions adds the partitions of outputs that are not in the transaction yet.
-func (p *producer) addPartitions(ctx context.Context, outputs []record.Output) error {
-	var wanted []*outbox
-	var box *outbox
-	for i := range outputs {
-		tp := outputs[i].TopicPartition
-		if box != nil && box.TopicPartition == tp {
-			continue
-		}
-		if box = p.boxes[tp]; box == nil {
-			box = &outbox{TopicPartition: tp, first: -1}
-			p.boxes[tp] = box
-			p.order = append(p.order, box)
-		}
-		if !box.added {
-			box.added = true
-			wanted = append(wanted, box)
-		}
-	}
-	if len(wanted) == 0 {
-		return nil
-	}
-	err := p.leaders(ctx, wanted)
-	if err == nil {
-		err = p.enlist(ctx, wanted)
-	}
-	if err != nil {
-		for _, box := range wanted {
-			box.added = false
-		}
-	}
-	return err
 }
 
 // leaders makes sure that the partitions exist before the coordinator is told of
