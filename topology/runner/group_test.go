@@ -163,8 +163,11 @@ func TestAFailedRecordStopsTheAppBehindEverythingElse(t *testing.T) {
 		before := x.offsets()
 		var outputs []record.Output
 		x.add(&outputs, "key-1", "never,") // in the batch that cannot be committed
-		x.add(&outputs, "key-1", "bad")
+		x.write(outputs)
+		<-time.After(70 * time.Millisecond) // stepped
 		bad := outputs[0].TopicPartition
+		outputs = nil
+		x.add(&outputs, "key-1", "bad")
 		for i := range 40 {
 			if key := fmt.Sprintf("key-%d", i%20); topology.Partition([]byte(key), x.partitions, 0) != bad.Partition {
 				x.add(&outputs, key, "good,")
