@@ -28,6 +28,14 @@
 //
 // Trailing absent parts are left out.
 //
+// A Checkpoint, which a durable back end keeps with its rows; text is a uvarint
+// length and bytes, changelogs are in the order of topic and partition:
+//
+//	+---+--------------+------------+-----------+-----------------------------------------+
+//	| 1 | cluster text | generation | wall time | uvarint n, n x {topic text, topic id    |
+//	|   |              | uvarint    | varint    | (16 bytes), uvarint partition, offset}  |
+//	+---+--------------+------------+-----------+-----------------------------------------+
+//
 // # Invariants
 //
 //  1. A Backend holds committed rows only: Apply is called after the transaction
