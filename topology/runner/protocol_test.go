@@ -138,6 +138,7 @@ func TestABatchDoesNotSpeakForATaskThatCameBack(t *testing.T) {
 			return n >= 2
 		}
 		x.eventually("lost, assigned again and restored", func() bool { return lost() && p.running(2)() })
+		<-time.After(300 * time.Millisecond) // and stepped
 		close(goOn)
 		x.drained()
 		p.stop()
