@@ -41,9 +41,10 @@ type Fetcher interface {
 	// their order; a partition with nothing new and unchanged marks may be left
 	// out. It waits as the options say and returns an empty slice when there is
 	// nothing. The records alias memory that stays valid as long as they are
-	// referenced. An error is about the whole answer (context, no broker reached);
-	// what concerns one partition is in its Fetched. Leader changes, epochs and
-	// broken connections are mended inside.
+	// referenced. An error is about the whole answer (context, no broker reached;
+	// a topic or partition that does not exist is ErrUnknownTopic); what else
+	// concerns one partition is in its Fetched. Leader changes, epochs and broken
+	// connections are mended inside.
 	Fetch(ctx context.Context, positions []Position) ([]Fetched, error)
 	Close() error
 }
@@ -87,8 +88,9 @@ type ProducerID struct {
 // Errors: ErrFenced (47, 48 on a produce, 90: a newer producer exists: stop,
 // Init again); ErrIndefinite (no answer: the request may or may not have been
 // applied: Init, then read the offset metadata back); ErrIllegalGeneration and
-// ErrUnknownMember from SendOffsets; ErrAborted when the broker ended the
-// transaction; anything else is definite and the transaction can be aborted.
+// ErrUnknownMember (also 82: another has taken the static place) from SendOffsets;
+// ErrAborted when the broker ended the transaction; anything else is definite and
+// the transaction can be aborted.
 // Answers 14, 15, 16, 51 (and 88 on reads) are waited for inside, until ctx ends.
 type Producer interface {
 	// Init ends whatever an earlier producer of this transactional id left open,
@@ -150,6 +152,8 @@ type GroupHandler interface {
 	// called for every generation, also when nothing moved.
 	Assigned(member Member, partitions []record.TopicPartition)
 	// Revoked returns when every task of the partitions is committed or dropped.
+	// Assigned of the generation that takes them away was called before, so that the
+	// member told last is the one to commit with.
 	Revoked(partitions []record.TopicPartition)
 	// Lost is Revoked without the right to commit: session lost or fenced.
 	Lost(partitions []record.TopicPartition)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/streamrun/streamrun/topology/internal/kafka"
@@ -29,26 +30,42 @@ type kase struct {
 // subtest of its own.
 func Run(t *testing.T, open func(t *testing.T) Harness) {
 	t.Helper()
-	var cases []kase
+	run(t, open, func(t *testing.T, f func(t *testing.T)) { f(t) })
+}
+
+// RunVirtual is Run with each case in a bubble of testing/synctest: for clusters
+// that wait on channels and time only. No case takes real time.
+func RunVirtual(t *testing.T, open func(t *testing.T) Harness) {
+	t.Helper()
+	run(t, open, synctest.Test)
+}
+
+func run(t *testing.T, open func(t *testing.T) Harness, in func(t *testing.T, f func(t *testing.T))) {
+	t.Helper()
 	for _, part := range [][]kase{
 		logCases(), marksCases(), fetchCases(), txnCases(), offsetCases(), fencingCases(),
 		indefiniteCases(), waitCases(), markerCases(), groupCases(), adminCases(),
 	} {
-		cases = append(cases, part...)
+		for _, k := range part {
+			t.Run(k.name, func(t *testing.T) {
+				t.Parallel() // most cases wait
+				in(t, func(t *testing.T) { k.check(t, open) })
+			})
+		}
 	}
-	for _, k := range cases {
-		t.Run(k.name, func(t *testing.T) {
-			t.Parallel() // most cases wait
-			h := open(t)
-			if reason, lacks := h.lacks(t, k.needs); lacks {
-				t.Logf("left out: %s: %s", k.rule, reason)
-				return
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), caseDeadline)
-			defer cancel()
-			k.run(&bench{T: t, ctx: ctx, rule: k.rule, h: h, cluster: h.Cluster})
-		})
+}
+
+// check runs the case against a cluster of its own.
+func (k kase) check(t *testing.T, open func(t *testing.T) Harness) {
+	t.Helper()
+	h := open(t)
+	if reason, lacks := h.lacks(t, k.needs); lacks {
+		t.Logf("left out: %s: %s", k.rule, reason)
+		return
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), caseDeadline)
+	defer cancel()
+	k.run(&bench{T: t, ctx: ctx, rule: k.rule, h: h, cluster: h.Cluster})
 }
 
 // lacks reports the first feature that the backend declares to lack. One that

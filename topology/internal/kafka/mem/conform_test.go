@@ -43,14 +43,14 @@ func harness(t *testing.T, opts mem.Options) kafkatest.Harness {
 }
 
 func TestConforms(t *testing.T) {
-	kafkatest.Run(t, func(t *testing.T) kafkatest.Harness { return harness(t, mem.Options{}) })
+	kafkatest.RunVirtual(t, func(t *testing.T) kafkatest.Harness { return harness(t, mem.Options{}) })
 }
 
 // With late markers every rule holds too; they land as on three real nodes.
 func TestConformsWithLateMarkers(t *testing.T) {
-	for seed := range uint64(3) {
+	for seed := range uint64(8) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			kafkatest.Run(t, func(t *testing.T) kafkatest.Harness {
+			kafkatest.RunVirtual(t, func(t *testing.T) kafkatest.Harness {
 				return harness(t, mem.Options{Seed: seed, MarkerDelay: 20 * time.Millisecond})
 			})
 		})
