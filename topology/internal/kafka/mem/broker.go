@@ -132,13 +132,14 @@ var errClosed = errors.New("mem: closed")
 // context ends or the handle is closed.
 func (b *Broker) await(ctx context.Context, h *handle, limit time.Time, ready func(now time.Time) bool) error {
 	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		b.mu.Lock()
 		if h.closed() {
 			b.mu.Unlock()
 			return errClosed
+		}
+		if err := ctx.Err(); err != nil {
+			b.mu.Unlock()
+			return err
 		}
 		now := b.opts.Clock.Now()
 		next := b.advance(now)

@@ -29,7 +29,7 @@ func newGroup(h *handle, opts kafka.GroupOptions) *groupMember {
 // stay is one membership, from joining to losing or leaving it.
 type stay struct {
 	id         string
-	generation int32
+	generation int32   // told last; 0: none
 	has        []int32 // units told by Assigned, and not yet given up
 }
 
@@ -46,6 +46,8 @@ func (g *groupMember) Run(ctx context.Context, h kafka.GroupHandler) error {
 			err = g.follow(ctx, &s, h)
 		}
 		switch {
+		case errors.Is(err, errClosed):
+			return err // the process is dead: nobody is told
 		case errors.Is(err, errRemoved):
 			if len(s.has) > 0 {
 				h.Lost(g.partitions(s.has))
@@ -90,7 +92,6 @@ var (
 
 // enter makes the process a member.
 func (g *groupMember) enter(ctx context.Context, s *stay) error {
-	s.generation = -1
 	return g.broker.ask(ctx, g.handle, JoinGroup, func(now time.Time) (c code) {
 		if s.id == "" && g.running { // else sent again, or handled after Run has ended
 			s.id, c = g.broker.group(g.opts.Group).enter(g.handle, g.opts, now)
@@ -99,8 +100,8 @@ func (g *groupMember) enter(ctx context.Context, s *stay) error {
 	})
 }
 
-// follow joins whenever a rebalance is under way, and tells the handler of one
-// generation after the other.
+// follow tells the handler of one generation after the other, leaving none out,
+// and joins whenever a rebalance is under way.
 func (g *groupMember) follow(ctx context.Context, s *stay, h kafka.GroupHandler) error {
 	for {
 		var units []int32 // of the new generation
@@ -114,19 +115,16 @@ func (g *groupMember) follow(ctx context.Context, s *stay, h kafka.GroupHandler)
 				gone = errReplaced
 			case m == nil:
 				gone = errRemoved
-			case group.joining && !m.joined && s.generation < 0:
-				// A static member that has come back has what its instance had.
-				group.join(m, m.assigned)
-			case group.joining && !m.joined:
+			case group.joining && !m.joined && m.generation == s.generation:
 				group.join(m, s.has)
 			}
 			if gone != nil {
 				return true
 			}
-			if group.joining || group.generation == s.generation {
+			if m.generation == s.generation {
 				return false
 			}
-			s.generation = group.generation
+			s.generation = m.generation
 			units = slices.Clone(m.assigned)
 			again = len(without(m.claims, units)) > 0
 			return true

@@ -25,16 +25,17 @@ type group struct {
 
 // member is one member of a group.
 type member struct {
-	owner     *handle
-	id        string
-	instance  string
-	session   time.Duration
-	rebalance time.Duration
-	present   bool      // heartbeats arrive
-	expires   time.Time // if they do not
-	joined    bool      // for the next generation
-	claims    []int32   // what it says to have as it joins
-	assigned  []int32   // in the current generation
+	owner      *handle
+	id         string
+	instance   string
+	session    time.Duration
+	rebalance  time.Duration
+	present    bool      // heartbeats arrive
+	expires    time.Time // if they do not
+	joined     bool      // for the next generation
+	claims     []int32   // what it said to have as it joined
+	generation int32     // the last it is part of; 0: none
+	assigned   []int32   // in that generation
 }
 
 // group returns a group; one that nobody has named before is empty.
@@ -180,6 +181,7 @@ func (g *group) assign() {
 	var takers []*member
 	units := g.units
 	for _, m := range g.members {
+		m.generation = g.generation
 		has := m.claims
 		if !m.joined {
 			has = m.assigned // away, and keeps what it has
