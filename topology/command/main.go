@@ -111,6 +111,7 @@ func classify(err error) error {
 		file  *config.Error
 		feed  *dev.FeedError
 		moved *task.MovedError
+		count *dev.PartitionsError
 		dial  *net.OpError
 	)
 	switch {
@@ -122,8 +123,8 @@ func classify(err error) error {
 		return exitError{exitMalformed, err, "correct the events, or the expressions of the topology file that read them"}
 	case errors.As(err, &moved):
 		return exitError{exitRefused, err, "put the offsets back; or go on from where they are with --accept-offsets"}
-	case errors.Is(err, dev.ErrPartitions):
-		return exitError{exitRefused, err, ""}
+	case errors.As(err, &count):
+		return exitError{exitRefused, err, "leave --partitions out, or take another --data-dir"}
 	case errors.As(err, &dial):
 		return exitError{exitUnreachable, err, "see that the broker runs and that --brokers names it, then try again"}
 	case errors.Is(err, context.Canceled):

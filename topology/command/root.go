@@ -18,7 +18,6 @@ func newRoot(topo *topology.Topology) *cobra.Command {
 		Short:         "Stream processing on Kafka, in order for each entity",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true

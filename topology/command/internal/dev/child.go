@@ -90,7 +90,9 @@ func (c *child) stop() error {
 		c.kill()
 		return p.failure(fmt.Sprintf("the app did not stop within %v", stopWait))
 	}
-	if p.err != nil {
+	// One that had not come to listen to signals yet had done nothing either.
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if p.err != nil && !(ok && status.Signaled() && status.Signal() == syscall.SIGTERM) {
 		return p.failure("stopping the app")
 	}
 	return nil

@@ -52,9 +52,17 @@ func (e *FeedError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *FeedError) Unwrap() error { return e.Err }
 
-// ErrPartitions says that the data directory has the input with another number of
-// partitions than was asked for.
-var ErrPartitions = errors.New("the number of partitions is another")
+// A PartitionsError says that the data directory has the input with another number
+// of partitions than was asked for.
+type PartitionsError struct {
+	Topic, DataDir string
+	Have, Asked    int32
+}
+
+// Error implements error.
+func (e *PartitionsError) Error() string {
+	return fmt.Sprintf("dev: topic %s in %s has %d partitions, %d were asked for", e.Topic, e.DataDir, e.Have, e.Asked)
+}
 
 // Run runs the app against an embedded broker, feeds it, kills it as often as it is
 // told to, and with UntilIdle waits for the end, stops it and verifies everything. The
@@ -180,7 +188,7 @@ func (r *run) prepare(ctx context.Context) error {
 	wanted := int32(r.Partitions)
 	if found > 0 {
 		if wanted > 0 && wanted != found {
-			return fmt.Errorf("dev: topic %s in %s has %d partitions, not %d: %w; leave --partitions out, or take another --data-dir", topic, r.DataDir, found, wanted, ErrPartitions)
+			return &PartitionsError{topic, r.DataDir, found, wanted}
 		}
 		r.partitions = found
 		r.baseline, err = r.before(ctx)
@@ -250,6 +258,13 @@ func (r *run) report(ctx context.Context, end outcome) (*Report, error) {
 		Left:   r.baseline.records() - (w.baseline.Delivered - w.baseline.Lost),
 		Counts: minus(w.total, w.baseline), Kills: r.kills, Waits: end == waits, Entities: v.entities,
 		Notes: notesOf(w, v, losses), Checks: v.checks, Partitions: r.partitions,
+	}
+	if inside, open, _ := report.killed(); inside > 0 {
+		var d differences
+		if open < inside {
+			d.add("%d of %d", open, inside)
+		}
+		report.Checks = append(report.Checks, d.check("killed inside an open transaction", "yes"))
 	}
 	if end == stands {
 		report.Checks = append(report.Checks, Check{

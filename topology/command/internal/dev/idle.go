@@ -29,9 +29,9 @@ func (p progress) waits() bool { return p.seen() == p.records }
 // whether its contract lets an event wait for ever.
 func patience(c policies.Contract) (quiet time.Duration, forever bool) {
 	c = c.WithDefaults()
-	quiet = c.MaxWait + time.Duration(max(c.Retry.Max, 0))*c.Retry.Delay
-	if c.OrderBy == policies.ByVersion {
-		quiet = time.Duration(max(c.Retry.Max, 0)) * c.Retry.Delay
+	quiet = time.Duration(max(c.Retry.Max, 0)) * c.Retry.Delay
+	if c.OrderBy == policies.BySequence {
+		quiet += c.MaxWait
 	}
 	forever = c.OrderBy == policies.ByEventTime ||
 		c.OrderBy == policies.BySequence && (c.OnTimeout == policies.OnTimeoutHold || c.OnTimeout == policies.OnTimeoutRebuild)

@@ -30,7 +30,7 @@ func TestJudge(t *testing.T) {
 		{"not yet for ever", held, 10 * time.Second, hold, goOn},
 		{"not all consumed", short, 11 * time.Second, hold, stands},
 		{"not all consumed yet", short, 0, hold, goOn},
-		{"nothing moves the watermark any more", held, 8 * time.Second, eventTime, waits},
+		{"nothing moves the watermark any more", held, 3 * time.Second, eventTime, waits},
 		{"in retry", policies.Counts{Delivered: 10, Applied: 9, Retrying: 1}, 0, sequence, goOn},
 		{"lost ones came again", policies.Counts{Delivered: 12, Applied: 10, Lost: 2}, 0, sequence, idle},
 	} {

@@ -28,7 +28,9 @@ func notesOf(w *world, v *verification, losses []feed.Loss) []Note {
 	for i := range w.deliveries {
 		d := &w.deliveries[i]
 		ended[d.meta.Entity] = ended[d.meta.Entity] || d.end
-		last[d.meta.Entity] = max(last[d.meta.Entity], d.meta.Sequence)
+		if n, ok := last[d.meta.Entity]; d.meta.HasSequence && (!ok || d.meta.Sequence > n) {
+			last[d.meta.Entity] = d.meta.Sequence
+		}
 	}
 	var notes []Note
 	for _, id := range slices.Sorted(maps.Keys(v.results)) {
@@ -52,7 +54,11 @@ func notesOf(w *world, v *verification, losses []feed.Loss) []Note {
 			parts = append(parts, fmt.Sprintf("%d events wait for ever", n))
 		}
 		if w.file.Input.HasEnd() && !ended[id] && len(parts) == 0 {
-			parts = append(parts, fmt.Sprintf("without its end: the last event delivered is number %d", last[id]))
+			text := "without its end"
+			if n, ok := last[id]; ok {
+				text += fmt.Sprintf(": the last event delivered is number %d", n)
+			}
+			parts = append(parts, text)
 		}
 		if len(parts) > 0 {
 			notes = append(notes, Note{id, strings.Join(parts, "; ")})

@@ -64,7 +64,7 @@ func (r *Report) killed() (inside, open, behind int) {
 func (r *Report) Summary() string {
 	c := r.Counts
 	duplicate := fmt.Sprint(c.Duplicate)
-	if known := int64(r.Known); known > 0 && c.Duplicate >= known {
+	if known := int64(r.Known); known > 0 && c.Duplicate >= known && c.DuplicateOfDLQ+c.Superseded == 0 {
 		duplicate = fmt.Sprintf("%d + %d", known, c.Duplicate-known)
 	}
 	parts := []string{

@@ -40,10 +40,10 @@ type Rules struct {
 	Passes func(class string) bool
 	// NoStepBack refuses an event whose version is below the greatest applied.
 	NoStepBack bool
-	// MaxJump and MaxHeld bound what arrival cannot change: an entity with a larger
-	// gap, or with more events than can wait where that does not only pause, is
-	// Unknown. 0: no bound.
+	// MaxJump refuses a number further than this above all others; 0: none.
 	MaxJump int64
+	// MaxHeld makes an entity Unknown that has more events, where not all of them can
+	// wait; 0: all can.
 	MaxHeld int
 }
 
@@ -57,7 +57,7 @@ type Result struct {
 	Applied []int   // events, in their order
 	Refused []int   // events that must be dead letters, a repeated delivery of Invalid ones too
 	Waiting []int   // events that wait for ever
-	Missing []int64 // numbers that were never delivered; where the entity ends at them, the first ones only
+	Missing []int64 // numbers below the greatest delivered that were never delivered
 	Passed  []int64 // numbers of events that failed and were passed over
 	Parked  bool    // it ended at a gap or a failure
 	Unknown string
@@ -106,23 +106,24 @@ func (r *Result) sequence(events []Event, indices []int, rules Rules, apply Appl
 		r.Refused = append(r.Refused, numbers[before].first)
 		before++
 	}
-	next := start
-	version := int64(0)
-	for i, n := range numbers[before:] {
-		if gap := n.sequence - next; gap > 0 {
-			if rules.MaxJump > 0 && gap > rules.MaxJump {
-				unknown = fmt.Sprintf("its number %d is further ahead than a jump may be", n.sequence)
-			}
-			if unknown != "" {
-				break
-			}
-			for missing := next; missing < n.sequence; missing++ {
-				r.Missing = append(r.Missing, missing)
-			}
-			if rules.AtGap != Pass {
-				r.end(numbers[before+i:], rules.AtGap)
-				break
-			}
+	numbers = numbers[before:]
+	near := within(numbers, start, rules.MaxJump)
+	for _, n := range numbers[near:] {
+		r.Refused = append(r.Refused, n.first)
+	}
+	numbers = numbers[:near]
+	r.Missing = missingOf(numbers, start)
+	if len(r.Missing) > 0 && rules.MaxJump > 0 && numbers[near-1].sequence-start >= rules.MaxJump {
+		unknown = fmt.Sprintf("its number %d is a jump, or is none, as the others arrive", numbers[near-1].sequence)
+	}
+	if r.Unknown = unknown; unknown != "" {
+		return
+	}
+	next, version := start, int64(0)
+	for i, n := range numbers {
+		if n.sequence > next && rules.AtGap != Pass {
+			r.end(numbers[i:], rules.AtGap)
+			break
 		}
 		next = n.sequence + 1
 		e := &events[n.first]
@@ -134,12 +135,37 @@ func (r *Result) sequence(events []Event, indices []int, rules Rules, apply Appl
 		}
 		r.Refused = append(r.Refused, n.first)
 		if rules.Passes == nil || !rules.Passes(e.Class) {
-			r.end(numbers[before+i+1:], Stop)
+			r.end(numbers[i+1:], Stop)
 			break
 		}
 		r.Passed = append(r.Passed, n.sequence)
 	}
-	r.Unknown = unknown
+}
+
+// within returns how many numbers, ascending, stand before the first one that is a
+// jump too far from the one before it, whatever has arrived by then. What is behind it
+// is one too.
+func within(numbers []number, start, maxJump int64) int {
+	highest := start - 1
+	for i, n := range numbers {
+		if maxJump > 0 && n.sequence-highest > maxJump {
+			return i
+		}
+		highest = n.sequence
+	}
+	return len(numbers)
+}
+
+// missingOf returns the numbers between start and the greatest that are not there.
+func missingOf(numbers []number, start int64) (missing []int64) {
+	next := start
+	for _, n := range numbers {
+		for ; next < n.sequence; next++ {
+			missing = append(missing, next)
+		}
+		next = n.sequence + 1
+	}
+	return missing
 }
 
 // end gives up what follows.

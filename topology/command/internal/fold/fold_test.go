@@ -71,6 +71,7 @@ func TestSequence(t *testing.T) {
 		{"any order gives the order of numbers", "a3 a1 a2", Rules{Start: 1}, "1 2 3"},
 		{"a repetition counts once", "a2 a1 a1 a2 a3 a1", Rules{Start: 1}, "1 2 3"},
 		{"a gap stops the entity", "a1 a3 a4 a3", Rules{Start: 1}, "1; refused [1 2]; missing [2]; parked"},
+		{"every gap is listed", "a1 a3 a6", Rules{Start: 1}, "1; refused [1 2]; missing [2 4 5]; parked"},
 		{"a gap at the start stops it too", "a3", Rules{Start: 1}, "nothing; refused [0]; missing [1 2]; parked"},
 		{"a gap is passed", "a1 a3 a6", Rules{Start: 1, AtGap: Pass}, "1 3 6; missing [2 4 5]"},
 		{"a gap is waited for", "a1 a3", Rules{Start: 1, AtGap: Wait}, "1; waiting [1]; missing [2]"},
@@ -78,8 +79,11 @@ func TestSequence(t *testing.T) {
 		{"the first seen is the start", "a5 a4 a6", Rules{FirstSeen: true}, "5 6; refused [1]"},
 		{"a failure stops the entity", "a65 a66 a67", Rules{Start: 65}, "65; refused [1 2]; parked"},
 		{"a failure is passed", "a67 a66 a65", Rules{Start: 65, Passes: pass}, "65 67; refused [1]; passed [66]"},
-		{"a long jump is for others to judge", "a1 a9", Rules{Start: 1, AtGap: Pass, MaxJump: 6}, "unknown: its number 9 is further ahead than a jump may be"},
-		{"a jump that may be", "a1 a9", Rules{Start: 1, AtGap: Pass, MaxJump: 7}, "1 9; missing [2 3 4 5 6 7 8]"},
+		{"a jump too far is refused and leaves no gap", "a1 a9 a2 a10", Rules{Start: 1, MaxJump: 6}, "1 2; refused [1 3]"},
+		{"a jump from nothing", "a9", Rules{Start: 1, MaxJump: 8}, "nothing; refused [0]"},
+		{"a jump that may be", "a1 a4", Rules{Start: 1, AtGap: Pass, MaxJump: 4}, "1 4; missing [2 3]"},
+		{"a jump that depends on what came before", "a1 a4 a7", Rules{Start: 1, AtGap: Pass, MaxJump: 4}, "unknown: its number 7 is a jump, or is none, as the others arrive"},
+		{"no gap, no jump", "a1 a2 a3 a4 a5", Rules{Start: 1, MaxJump: 2}, "1 2 3 4 5"},
 		{"more events than can wait", "a1 a2 a3", Rules{Start: 1, MaxHeld: 2}, "unknown: it has more than 2 events, and which of them wait at a time depends on their arrival"},
 	} {
 		events := deliveries(c.events)
