@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -50,7 +51,9 @@ func concat(t testing.TB) *topology.Topology {
 type bench struct {
 	testing.TB
 	ctx        context.Context
-	broker     *mem.Broker
+	broker     *mem.Broker // nil: another one
+	connect    func() kafka.Cluster
+	topology   *topology.Topology
 	admin      kafka.Admin
 	cluster    kafka.Cluster
 	partitions int32
@@ -61,8 +64,21 @@ type bench struct {
 
 func newBench(t testing.TB, partitions int32, opts mem.Options) *bench {
 	t.Helper()
-	x := &bench{TB: t, ctx: t.Context(), broker: mem.New(opts), partitions: partitions, want: map[string][]string{}, input: map[int32]int64{}}
-	x.cluster = x.broker.Connect()
+	broker := mem.New(opts)
+	x := benchOn(t, partitions, func() kafka.Cluster { return broker.Connect() })
+	x.broker = broker
+	return x
+}
+
+// benchOn is newBench on the cluster behind connect.
+func benchOn(t testing.TB, partitions int32, connect func() kafka.Cluster) *bench {
+	t.Helper()
+	x := &bench{
+		TB: t, ctx: t.Context(), connect: connect, topology: concat(t),
+		partitions: partitions, want: map[string][]string{}, input: map[int32]int64{},
+	}
+	x.cluster = x.connect()
+	t.Cleanup(func() { x.cluster.Close() })
 	var err error
 	x.admin, err = x.cluster.Admin()
 	x.must(err)
@@ -116,7 +132,7 @@ func (x *bench) write(outputs []record.Output) {
 // process is a runner in a process of its own.
 type process struct {
 	x       *bench
-	cluster *mem.Cluster
+	cluster kafka.Cluster
 	cancel  context.CancelFunc
 	done    chan struct{}
 	err     error
@@ -127,7 +143,7 @@ type process struct {
 // start runs an instance on a connection of its own; wrap may put something between.
 func (x *bench) start(cfg Config, wrap func(kafka.Cluster) kafka.Cluster) *process {
 	x.Helper()
-	p := &process{x: x, cluster: x.broker.Connect(), done: make(chan struct{})}
+	p := &process{x: x, cluster: x.connect(), done: make(chan struct{})}
 	cfg.Listener = func(s State) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -136,11 +152,11 @@ func (x *bench) start(cfg Config, wrap func(kafka.Cluster) kafka.Cluster) *proce
 	if testing.Verbose() {
 		cfg.Logger = slog.New(slog.NewTextHandler(logWriter{x}, nil))
 	}
-	var cluster kafka.Cluster = p.cluster
+	cluster := p.cluster
 	if wrap != nil {
 		cluster = wrap(cluster)
 	}
-	r, err := NewOn(concat(x), cluster, cfg)
+	r, err := NewOn(x.topology, cluster, cfg)
 	x.must(err)
 	var ctx context.Context
 	ctx, p.cancel = context.WithCancel(x.ctx)
@@ -163,7 +179,7 @@ func (p *process) stop() {
 	p.x.Helper()
 	p.cancel()
 	<-p.done
-	p.x.must(p.err)
+	p.x.must(errors.Join(p.err, p.cluster.Close()))
 }
 
 // kill ends it as a kill does: the broker hears nothing more of it.
@@ -293,7 +309,7 @@ func (x *bench) check() {
 // journalAddsUp folds inputs and journal again and compares with the changelog.
 func (x *bench) journalAddsUp() {
 	x.Helper()
-	plan := task.Plans(concat(x))[0]
+	plan := task.Plans(x.topology)[0]
 	for p := range x.partitions {
 		var input []record.Record
 		f, err := x.cluster.Fetcher(kafka.FetchOptions{})

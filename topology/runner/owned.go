@@ -62,7 +62,8 @@ func (o *owned) open(wall int64) error {
 	}
 	o.task = t
 	o.openings++
-	o.dirty, o.more, o.ticked, o.batch = false, false, 0, nil
+	o.dirty, o.ticked, o.batch = false, 0, nil
+	o.more = true // a drain that was possible when it ended may be left
 	o.sources = make([]source, len(starts))
 	for i, s := range starts {
 		o.sources[i] = source{TopicPartition: record.TopicPartition{Topic: o.plan.Sources[i], Partition: o.Partition}, next: s.Offset}
