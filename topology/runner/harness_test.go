@@ -189,15 +189,6 @@ func (p *process) kill() {
 	<-p.done
 }
 
-func (p *process) phase() Phase {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.states) == 0 {
-		return ""
-	}
-	return p.states[len(p.states)-1].Phase
-}
-
 // eventually waits, in virtual time.
 func (x *bench) eventually(what string, holds func() bool) {
 	x.Helper()

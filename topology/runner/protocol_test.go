@@ -242,6 +242,24 @@ func TestStoppingDoesNotWaitForTheInterval(t *testing.T) {
 	})
 }
 
+func TestStoppingIsBoundedWhenNothingAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newBench(t, 2, mem.Options{})
+		x.feed(20, 6)
+		p := x.start(Config{Workers: 1}, nil)
+		x.drained()
+		x.feed(20, 6)
+		defer x.broker.Inject(mem.Fault{Request: mem.EndTxn, Outcome: mem.LostNever, Times: 1 << 20})()
+		defer x.broker.Inject(mem.Fault{Request: mem.InitProducerID, Outcome: mem.LostNever, Times: 1 << 20})()
+		<-time.After(time.Second)
+		began := time.Now()
+		p.stop()
+		if took := time.Since(began); took > 25*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 func TestProcessingGoesOnWhileATransactionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newBench(t, 1, mem.Options{})

@@ -149,7 +149,11 @@ func (r *restorer) restore(ctx context.Context, tasks []*restore) {
 		r.giveUp(tasks, err)
 		return
 	}
-	defer f.Close()
+	defer func() {
+		if err := f.Close(); err != nil {
+			r.log.Warn("closing what restored", "err", err)
+		}
+	}()
 	r.fetcher = f
 	var retry decide.Retry
 	todo := tasks

@@ -321,26 +321,12 @@ func (w *worker) ended(ctx context.Context, out outcome) error {
 	tx := w.txn
 	w.cancel()
 	w.txn, w.cancel = nil, nil
-	switch {
-	case out.fate == committed:
-		w.retry.Succeeded()
-		for i := range tx.parts {
-			p := &tx.parts[i]
-			if p.owner.gone { // its rows are its next owner's
-				continue
-			}
-			if err := p.owner.commit(p); err != nil {
-				w.failTask(p.owner, err)
-			}
-			w.alarm(p.batch)
-		}
-		if len(tx.restore) > 0 {
-			w.startRestore(ctx, tx.restore)
-		}
+	if out.fate == committed {
+		w.apply(tx)
+		w.startRestore(ctx, tx.restore)
 		return nil
-	case ctx.Err() != nil:
-		return nil
-	case final(out.err), len(tx.parts) == 0, out.fate == unknown && !out.canceled:
+	}
+	if final(out.err) || len(tx.parts) == 0 || out.fate == unknown && !out.canceled {
 		return fmt.Errorf("runner: committing: %w", out.err)
 	}
 	w.log.Warn("transaction aborted: its work is done again", "err", out.err)
@@ -353,6 +339,21 @@ func (w *worker) ended(ctx context.Context, out outcome) error {
 		w.again = again
 	}
 	return nil
+}
+
+// apply gives the rows of a committed transaction to the backends.
+func (w *worker) apply(tx *transaction) {
+	w.retry.Succeeded()
+	for i := range tx.parts {
+		p := &tx.parts[i]
+		if p.owner.gone { // its rows are its next owner's
+			continue
+		}
+		if err := p.owner.commit(p); err != nil {
+			w.failTask(p.owner, err)
+		}
+		w.alarm(p.batch)
+	}
 }
 
 // undo drops the batches of a transaction and what was stepped on top of them. The
