@@ -78,6 +78,23 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// The main job on the real log, where it is.
+func TestMainJobOnRealInput(t *testing.T) {
+	t.Parallel()
+	folder := os.Getenv("STREAMRUN_REAL_INPUT")
+	if folder == "" {
+		t.Log("STREAMRUN_REAL_INPUT is not set: no real input was read")
+		return
+	}
+	out, err := exec.CommandContext(t.Context(), "streamrun", "dev", "-c", "../../examples/permits/streamrun.yaml",
+		"--feed", filepath.Join(folder, "permit-receipt.ndjson.gz"), "--shuffle", "50", "--duplicate", "10%", "--seed", "1", "--kill", "3", "--until-idle").Output()
+	const want = "\nin 8577 + 858 copies | applied 8577 | duplicate 858 | held 0 | dead-lettered 0 | killed 3, in an open transaction 3 | " +
+		"1434 entities = in-order fold: yes | table read back read_committed: equal | folded again from inputs and journal: equal\n"
+	if err != nil || !strings.HasSuffix(string(out), want) {
+		t.Errorf("error %v, output:\n%s", err, out)
+	}
+}
+
 // An interrupted dev stops its app, and says by its exit code who asked for it.
 func TestSignals(t *testing.T) {
 	t.Parallel()

@@ -116,6 +116,7 @@ func (k *killer) meet(e embedded.Event) (Kill, chan<- Kill) {
 			k.open[e.TransactionalID] = true
 		case embedded.EndTxn, embedded.InitProducerID:
 			k.open[e.TransactionalID] = false
+		default: // the others neither open nor end one
 		}
 	}
 	switch {

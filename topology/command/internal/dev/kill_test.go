@@ -64,22 +64,26 @@ func TestKillerKillsAtItsPointAndKnowsWhatIsOpen(t *testing.T) {
 		want   []string // verdicts and kills
 	}{
 		{
-			"at the second produce that succeeds", planned{points()[1], 1},
+			"at the second produce that succeeds",
+			planned{points()[1], 1},
 			[]embedded.Event{add, request(embedded.Produce, embedded.Received), request(embedded.Produce, embedded.Answered), others, failed, request(embedded.Produce, embedded.Answered), request(embedded.Produce, embedded.Answered)},
 			[]string{"pass", "pass", "pass", "pass", "pass", "after Produce open=true", "pass"},
 		},
 		{
-			"before a commit is handled", planned{points()[3], 0},
+			"before a commit is handled",
+			planned{points()[3], 0},
 			[]embedded.Event{add, abort, request(embedded.EndTxn, embedded.Received)},
 			[]string{"pass", "pass", "at EndTxn, before it is handled open=true"},
 		},
 		{
-			"after a commit nothing is open", planned{afterEnd(), 0},
+			"after a commit nothing is open",
+			planned{afterEnd(), 0},
 			[]embedded.Event{add, request(embedded.EndTxn, embedded.Received), answered},
 			[]string{"pass", "pass", "after EndTxn is handled, before its answer open=false"},
 		},
 		{
-			"a produce behind a commit is in no transaction", planned{points()[1], 0},
+			"a produce behind a commit is in no transaction",
+			planned{points()[1], 0},
 			[]embedded.Event{add, answered, request(embedded.Produce, embedded.Answered)},
 			[]string{"pass", "pass", "after Produce open=false"},
 		},

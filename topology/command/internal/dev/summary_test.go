@@ -40,8 +40,10 @@ func TestSummary(t *testing.T) {
 			r.Counts = policies.Counts{Delivered: 9435, Applied: 8000, Duplicate: 800, DuplicateOfDLQ: 58, DeadLettered: 500, Held: 70, Retrying: 7}
 			r.Left = 4
 		}, "in 8577 + 858 copies | applied 8000 | duplicate 800 | held 70 | dead-lettered 500 | of a letter 58 | retrying 7 | left by an earlier run 4" + tail},
-		{"a kill that missed its transaction", func(r *Report) { r.Kills[2].Open = false },
-			"in 8577 + 858 copies | applied 8577 | duplicate 858 | held 0 | dead-lettered 0" + strings.Replace(tail, "transaction 3", "transaction 2", 1)},
+		{
+			"a kill that missed its transaction", func(r *Report) { r.Kills[2].Open = false },
+			"in 8577 + 858 copies | applied 8577 | duplicate 858 | held 0 | dead-lettered 0" + strings.Replace(tail, "transaction 3", "transaction 2", 1),
+		},
 		{"checks that say no", func(r *Report) {
 			r.Checks[0] = Check{Name: "in-order fold", Answer: "NO"}
 			r.Checks[3] = Check{Name: "counts", Answer: "NO"}

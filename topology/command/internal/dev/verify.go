@@ -153,10 +153,6 @@ type verification struct {
 	results  map[string]*fold.Result
 }
 
-func (v *verification) ok() bool {
-	return !slices.ContainsFunc(v.checks, func(c Check) bool { return !c.OK })
-}
-
 // verify asks all questions of the world.
 func verify(w *world) (*verification, error) {
 	c := w.file.Contract.WithDefaults()
