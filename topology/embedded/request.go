@@ -57,7 +57,10 @@ func parse(frame []byte) *request {
 	}
 	message.SetVersion(r.version)
 	if message.IsFlexible() {
-		kmsg.SkipTags(&reader)
+		skipTags(&reader)
+	}
+	if !reader.Ok() {
+		return nil
 	}
 	if r.key == Produce {
 		// The records are not decoded for a name that stands in front of them.
@@ -109,6 +112,15 @@ func parse(frame []byte) *request {
 	return r
 }
 
+// skipTags skips the tagged fields of a header. kmsg's own goes on counting when the
+// bytes have ended, for seconds if the count is a large one.
+func skipTags(r *kbin.Reader) {
+	for n := r.Uvarint(); n > 0 && r.Ok(); n-- {
+		_ = r.Uvarint()
+		r.Span(int(r.Uvarint()))
+	}
+}
+
 // code returns the first error code in the answer to a request of a transaction.
 func (r *request) code(answer []byte) int16 {
 	if r.transactionalID == "" {
@@ -118,7 +130,7 @@ func (r *request) code(answer []byte) int16 {
 	message.SetVersion(r.version)
 	reader := kbin.Reader{Src: answer[8:]} // behind length and correlation id
 	if message.IsFlexible() {
-		kmsg.SkipTags(&reader)
+		skipTags(&reader)
 	}
 	if message.ReadFrom(reader.Src) != nil {
 		return 0
