@@ -21,13 +21,17 @@ func groupCases() []kase {
 		{name: "group/RevokedHolds", rule: "a partition is assigned to nobody else before Revoked of it has returned", run: revokedHolds},
 		{name: "group/CommitInRevoked", rule: "the member told last can commit while Revoked runs", run: commitInRevoked},
 		{name: "group/Leaves", rule: "when its context ends a member is told Revoked of everything, leaves, and Run returns nil; the others take over", run: leaves},
-		{name: "group/StaticReturns", rule: "a static member that returns takes its place at once, and the others are told nothing", needs: []Feature{StaticMembership}, run: staticReturns},
+		{name: "group/StaticReturns", rule: "a static member that returns takes its place at once, and the others keep what they have", needs: []Feature{StaticMembership}, run: staticReturns},
 		{name: "group/StaticReplaced", rule: "a static member's place taken by another: its old member id is ErrUnknownMember", needs: []Feature{StaticMembership}, run: staticReplaced},
 		{name: "group/Lost", rule: "a member that was removed is told Lost of everything, joins again, and cannot commit as who it was", needs: []Feature{KickMember}, run: lost},
 		{name: "group/StaleGeneration", rule: "SendOffsets with another generation is ErrIllegalGeneration, of another member ErrUnknownMember, and neither ends the transaction", run: staleGeneration},
 		{name: "group/ClusterClose", rule: "closing the cluster ends Run", run: groupClusterClose},
 	}
 }
+
+// session is the session timeout of members: what happens within prompt did not
+// wait for one.
+const session = 3 * prompt
 
 // A told is one call of a handler.
 type told struct {
@@ -89,7 +93,7 @@ func (c *crew) join(name, instance string, revoked func()) *hand {
 	c.x.Helper()
 	g, err := c.x.cluster.Group(kafka.GroupOptions{
 		Group: c.group, InstanceID: instance, Topics: c.topics,
-		SessionTimeout: 10 * time.Second, RebalanceTimeout: 30 * time.Second,
+		SessionTimeout: session, RebalanceTimeout: session,
 	})
 	c.x.must("opening a group", err)
 	h := &hand{crew: c, name: name, revoked: revoked}
@@ -348,12 +352,16 @@ func leaves(x *bench) {
 		x.broken("Run returned %v when its context ended", err)
 	}
 	c.mu.Lock()
-	left := len(c.alive["a"])
+	kept := len(c.alive["a"])
 	c.mu.Unlock()
-	if left != 0 {
-		x.broken("Run returned, but %d partitions were not revoked", left)
+	if kept != 0 {
+		x.broken("Run returned, but %d partitions were not revoked", kept)
 	}
+	left := time.Now()
 	b.hasAll(4)
+	if took := time.Since(left); took > prompt {
+		x.broken("b took over after %v: a did not leave, its session was waited for", took)
+	}
 }
 
 func staticReturns(x *bench) {
@@ -362,12 +370,17 @@ func staticReturns(x *bench) {
 	a.hasAll(4)
 	b := c.join("b", "instance-b", nil)
 	half := func(parts []record.TopicPartition) bool { return len(parts) == 2 }
-	_, before := a.has("half", half)
+	a.has("half", half)
 	b.has("half", half)
+	_, before, _ := a.last()
+	_, others, _ := b.last()
 	x.must("ending a", a.stop())
-	quiet := len(c.history())
+	quiet, back := len(c.history()), time.Now()
 	again := c.join("a again", "instance-a", nil)
 	m, after := again.has("its place", func(parts []record.TopicPartition) bool { return len(parts) > 0 })
+	if took := time.Since(back); took > prompt {
+		x.broken("it was back after %v: a session was waited for", took)
+	}
 	if !slices.Equal(before, after) {
 		x.broken("it had %v, and has %v", before, after)
 	}
@@ -375,12 +388,9 @@ func staticReturns(x *bench) {
 		x.broken("told to be %+v", m)
 	}
 	for _, t := range c.history()[quiet:] {
-		if t.who == "b" && t.what != "assigned" {
+		if t.who == "b" && (t.what != "assigned" || !slices.Equal(t.parts, others)) {
 			x.broken("b was told %s of %v", t.what, t.parts)
 		}
-	}
-	if _, parts, _ := b.last(); len(parts) != 2 {
-		x.broken("b has %v now", parts)
 	}
 	// Who it is now may commit.
 	p := x.producer("writer")
