@@ -24,7 +24,7 @@
 //
 //  1. Main reads os.Args and the environment, and nothing else of the process; it
 //     returns the exit code instead of exiting, except on a second signal.
-//  2. The same command line gives the same words on stdout.
+//  2. A command line that is wrong (2, 78) has started nothing and written no file.
 //
 // # Non-obvious
 //

@@ -22,7 +22,9 @@ type child struct {
 
 	mu      sync.Mutex // guards the rest
 	current *process
-	ended   chan error // of a process that ended by itself
+	lives   int           // processes that are gone
+	cpu     time.Duration // that they used
+	ended   chan error    // of a process that ended by itself
 }
 
 // process is one life of the app.
@@ -59,11 +61,20 @@ func (c *child) wait(p *process) {
 	p.err = p.cmd.Wait()
 	c.mu.Lock()
 	expected := p.expected
+	c.lives++
+	c.cpu += p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
 	c.mu.Unlock()
 	if !expected {
 		c.ended <- p.failure("the app ended by itself")
 	}
 	close(p.gone)
+}
+
+// used returns how many processes the app had so far, and the CPU time of all of them.
+func (c *child) used() (lives int, cpu time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lives, c.cpu
 }
 
 // failure describes the end of a process with its last words.

@@ -259,6 +259,7 @@ func (r *run) report(ctx context.Context, end outcome) (*Report, error) {
 		Counts: minus(w.total, w.baseline), Kills: r.kills, Waits: end == waits, Entities: v.entities,
 		Notes: notesOf(w, v, losses), Checks: v.checks, Partitions: r.partitions,
 	}
+	report.Lives, report.CPU = r.app.used()
 	if inside, open, _ := report.killed(); inside > 0 {
 		var d differences
 		if open < inside {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/streamrun/streamrun/policies"
 )
@@ -25,6 +26,8 @@ type Report struct {
 	Checks     []Check
 	Partitions int32
 	Seconds    float64
+	Lives      int           // processes that the app had
+	CPU        time.Duration // that all of them used, starting and restoring included
 }
 
 // A Note names an entity that did not go its whole way.
@@ -137,6 +140,9 @@ func (r *Report) WriteText(w io.Writer) error {
 		}
 		b.WriteByte('\n')
 	}
+	if r.Counts.Delivered > 0 {
+		fmt.Fprintf(&b, "cpu: the app used %v in %d lives, %.1f us a record\n", r.CPU.Round(time.Millisecond), r.Lives, r.perRecord())
+	}
 	if r.Known > 0 {
 		fmt.Fprintf(&b, "%d of the events had been delivered by an earlier run on this data directory\n", r.Known)
 	}
@@ -144,6 +150,11 @@ func (r *Report) WriteText(w io.Writer) error {
 	b.WriteByte('\n')
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// perRecord returns the app's CPU time for each record of this run in microseconds.
+func (r *Report) perRecord() float64 {
+	return float64(r.CPU.Microseconds()) / float64(max(r.Counts.Delivered, 1))
 }
 
 // WriteJSON writes the report as one JSON document of schema streamrun/v1.
@@ -160,6 +171,9 @@ func (r *Report) WriteJSON(w io.Writer) error {
 		OK           bool             `json:"ok"`
 		Seed         uint64           `json:"seed"`
 		Seconds      float64          `json:"seconds"`
+		Lives        int              `json:"app_lives"`
+		CPUSeconds   float64          `json:"app_cpu_seconds"`
+		PerRecord    float64          `json:"app_cpu_us_per_record"`
 		Partitions   int32            `json:"partitions"`
 		In           int              `json:"in"`
 		Copies       int              `json:"copies"`
@@ -177,7 +191,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 		Checks       []Check          `json:"checks"`
 		Summary      string           `json:"summary"`
 	}{
-		"streamrun/v1", "dev", r.OK(), r.Seed, r.Seconds, r.Partitions, r.In, r.Copies, r.Lost, r.Known, r.Left, dispositions(r.Counts),
+		"streamrun/v1", "dev", r.OK(), r.Seed, r.Seconds, r.Lives, r.CPU.Seconds(), r.perRecord(), r.Partitions, r.In, r.Copies, r.Lost, r.Known, r.Left, dispositions(r.Counts),
 		inside, open, behind, make([]kill, 0, len(r.Kills)), r.Entities, r.Waits, append([]Note{}, r.Notes...), r.Checks, r.Summary(),
 	}
 	for _, k := range r.Kills {
