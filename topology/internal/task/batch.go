@@ -169,8 +169,7 @@ func (t *Task) takeSlot(b *Batch, sl *slot) {
 			headers = t.orderHeaders(sl)
 		}
 		value := t.arena.copy(parts[1+i])
-		store := t.plan.Sub.Stores[i]
-		t.log(b, t.plan.Names.Changelog(store), id, value, headers, c.timestamp)
+		t.log(b, t.plan.stores[i], id, value, headers, c.timestamp)
 		for _, topic := range t.plan.tables[i] {
 			b.Output = append(b.Output, record.Output{
 				TopicPartition: record.TopicPartition{Topic: topic, Partition: topology.Partition(id, t.options.Partitions(topic), t.partition)},

@@ -23,6 +23,7 @@ type Plan struct {
 	sources []*graph.Node  // of each source topic
 	order   topology.Order // nil without an order
 	node    *graph.Node    // the order's node
+	stores  []string       // changelog topic of each store
 	tables  [][]string     // per store: the topics that publish it
 }
 
@@ -67,7 +68,8 @@ func Plans(t *topology.Topology) []*Plan {
 			}
 		}
 		for i, s := range sub.Stores {
-			p.Changelogs = append(p.Changelogs, Changelog{p.Names.Changelog(s), 1 + i})
+			p.stores = append(p.stores, p.Names.Changelog(s))
+			p.Changelogs = append(p.Changelogs, Changelog{p.stores[i], 1 + i})
 		}
 		p.Hash = h.Sum64()
 		plans = append(plans, p)
