@@ -6,9 +6,11 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/IBM/sarama"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/record"
 )
 
@@ -88,6 +90,19 @@ func TestAssignsWholeTasksAndKeepsThemWhereTheyAre(t *testing.T) {
 	}
 	if _, err := assign([]candidate{{id: "x", topics: []string{"a"}}, {id: "y", topics: []string{"b"}}}, map[string]int32{"a": 1, "b": 1}); err == nil {
 		t.Error("members that share no task are not an error")
+	}
+}
+
+func TestClaimNamesItsGeneration(t *testing.T) {
+	t.Parallel()
+	m := &membership{Member: kafka.Member{ID: "x", Generation: 7}, owned: append(parts("a", 0, 2), parts("b", 1)...)}
+	got := subscription([]string{"b", "a"}, m)
+	want := &sarama.ConsumerGroupMemberMetadata{
+		Version: 2, Topics: []string{"b", "a"}, GenerationID: 7,
+		OwnedPartitions: []*sarama.OwnedPartition{{Topic: "a", Partitions: []int32{0, 2}}, {Topic: "b", Partitions: []int32{1}}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -610,6 +610,7 @@ func TestStaysAliveInRevoked(t *testing.T) {
 	}
 	_, doneB := run("b", handler(make(chan string, 100)))
 	member := <-first.in
+	_, doneC := run("c", handler(make(chan string, 100))) // the next rebalance begins
 	from := beats.Load()
 	eventually(t, func() bool { return beats.Load() > from+25 }) // more than a session
 	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer"})
@@ -617,17 +618,15 @@ func TestStaysAliveInRevoked(t *testing.T) {
 	must(t, p.SendOffsets(t.Context(), "g", member, []kafka.CommittedOffset{{TopicPartition: record.TopicPartition{Topic: "t"}, Offset: 1}}))
 	must(t, p.End(t.Context(), true))
 	close(first.out)
-	for got := range first.told {
-		if got == "assigned 1" {
-			break
-		}
-		if strings.HasPrefix(got, "lost") {
-			t.Fatal("lost")
+	for i, want := range []string{"assigned 1", "revoked 1", "assigned"} {
+		if got := <-first.told; !strings.HasPrefix(got, want) {
+			t.Fatalf("told %q at %d, want %q", got, i, want)
 		}
 	}
 	cancel()
 	must(t, <-doneA)
 	must(t, <-doneB)
+	must(t, <-doneC)
 }
 
 // slow is a handler whose first Revoked takes its time.
