@@ -310,7 +310,10 @@ func clusterClose(x *bench) {
 	<-started
 	x.must("closing the cluster", x.cluster.Close())
 	select {
-	case <-done:
+	case err := <-done:
+		if x.ctx.Err() != nil {
+			x.broken("it ended with its context: %v", err)
+		}
 	case <-time.After(prompt):
 		x.broken("still waiting %v after Close", prompt)
 	}

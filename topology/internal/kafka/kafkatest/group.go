@@ -488,7 +488,10 @@ func groupClusterClose(x *bench) {
 	h.hasAll(2)
 	x.must("closing the cluster", x.cluster.Close())
 	select {
-	case <-done:
+	case err := <-done:
+		if x.ctx.Err() != nil {
+			x.broken("it ended with its context: %v", err)
+		}
 	case <-time.After(prompt):
 		x.broken("Run did not return %v after Close", prompt)
 	}

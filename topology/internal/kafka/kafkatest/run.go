@@ -84,6 +84,7 @@ func (h Harness) lacks(t *testing.T, needs []Feature) (string, bool) {
 			there = h.HoldMarkers != nil
 		case KickMember:
 			there = h.Kick != nil
+		case StaticMembership, SizeLimit: // of the cluster itself
 		}
 		if !there {
 			t.Fatalf("the harness can not %q, and gives no reason in Without", f)
