@@ -1,0 +1,123 @@
+package wire
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/streamrun/streamrun/topology/embedded"
+	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/record"
+)
+
+func TestStaysAliveInRevoked(t *testing.T) {
+	t.Parallel()
+	var beats atomic.Int64
+	b := start(t, embedded.Options{MinSessionTimeout: 100 * time.Millisecond, Tap: func(e embedded.Event) embedded.Verdict {
+		if e.Request == embedded.Heartbeat && e.Moment == embedded.Answered && e.ClientID == "a" {
+			beats.Add(1)
+		}
+		return embedded.Pass
+	}})
+	newTopic(t, cluster1(t, b), "t", 2)
+	ctx, cancel := context.WithCancel(t.Context())
+	run := func(id string, h kafka.GroupHandler) (kafka.Cluster, chan error) {
+		c, err := New(Options{Brokers: b.Addrs(), ClientID: id})
+		must(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+		g, err := c.Group(kafka.GroupOptions{Group: "g", Topics: []string{"t"}, SessionTimeout: 2 * time.Second})
+		must(t, err)
+		done := make(chan error, 1)
+		go func() { done <- g.Run(ctx, h) }()
+		return c, done
+	}
+	first := &slow{told: make(chan string, 100), in: make(chan kafka.Member, 10), out: make(chan struct{})}
+	c, doneA := run("a", first)
+	if got := <-first.told; got != "assigned 2" {
+		t.Fatalf("told %q", got)
+	}
+	_, doneB := run("b", handler(make(chan string, 100)))
+	member := <-first.in
+	_, doneC := run("c", handler(make(chan string, 100))) // the next rebalance begins
+	from := beats.Load()
+	eventually(t, func() bool { return beats.Load() > from+25 }) // more than a session
+	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer"})
+	must(t, p.Begin())
+	must(t, p.SendOffsets(t.Context(), "g", member, []kafka.CommittedOffset{{TopicPartition: record.TopicPartition{Topic: "t"}, Offset: 1}}))
+	must(t, p.End(t.Context(), true))
+	close(first.out)
+	for i, want := range []string{"assigned 1", "revoked 1", "assigned"} {
+		if got := <-first.told; !strings.HasPrefix(got, want) {
+			t.Fatalf("told %q at %d, want %q", got, i, want)
+		}
+	}
+	cancel()
+	must(t, <-doneA)
+	must(t, <-doneB)
+	must(t, <-doneC)
+}
+
+type slow struct {
+	told   chan string
+	member kafka.Member
+	in     chan kafka.Member
+	out    chan struct{}
+}
+
+func (s *slow) Assigned(m kafka.Member, parts []record.TopicPartition) {
+	s.member = m
+	handler(s.told).Assigned(m, parts)
+}
+
+func (s *slow) Revoked(parts []record.TopicPartition) {
+	s.in <- s.member
+	<-s.out
+	handler(s.told).Revoked(parts)
+}
+
+func (s *slow) Lost(parts []record.TopicPartition) { handler(s.told).Lost(parts) }
+
+func TestLosesItsSessionWhenHeartbeatsDoNotArrive(t *testing.T) {
+	t.Parallel()
+	b := start(t, embedded.Options{MinSessionTimeout: 100 * time.Millisecond})
+	c := cluster1(t, b)
+	newTopic(t, c, "t", 2)
+	g, err := c.Group(kafka.GroupOptions{Group: "g", Topics: []string{"t"}, SessionTimeout: 2 * time.Second})
+	must(t, err)
+	told := make(chan string, 100)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- g.Run(ctx, handler(told)) }()
+	next := func(want string) {
+		t.Helper()
+		select {
+		case got := <-told:
+			if got != want {
+				t.Fatalf("told %q, want %q", got, want)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("not told %q", want)
+		}
+	}
+	next("assigned 2")
+	fault := b.Fault(embedded.Fault{Request: embedded.Heartbeat, Group: "g", Lose: embedded.LoseRequest, Count: -1})
+	next("lost 2")
+	fault.Remove()
+	next("assigned 2")
+	cancel()
+	next("revoked 2")
+	must(t, <-done)
+}
+
+type handler chan string
+
+func (h handler) Assigned(_ kafka.Member, parts []record.TopicPartition) {
+	h <- fmt.Sprint("assigned ", len(parts))
+}
+
+func (h handler) Revoked(parts []record.TopicPartition) { h <- fmt.Sprint("revoked ", len(parts)) }
+
+func (h handler) Lost(parts []record.TopicPartition) { h <- fmt.Sprint("lost ", len(parts)) }

@@ -1,0 +1,262 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/streamrun/streamrun/topology/embedded"
+	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/record"
+)
+
+func TestFollowsLeadersThatMove(t *testing.T) {
+	t.Parallel()
+	b := start(t, embedded.Options{Ports: []int{0, 0, 0}})
+	c := cluster1(t, b)
+	newTopic(t, c, "moving", 2)
+	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer"})
+	f, err := c.Fetcher(kafka.FetchOptions{})
+	must(t, err)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	positions := []kafka.Position{{TopicPartition: record.TopicPartition{Topic: "moving"}}, {TopicPartition: record.TopicPartition{Topic: "moving", Partition: 1}}}
+	seen := []int{0, 0}
+	fetch := func() {
+		answer, err := f.Fetch(t.Context(), positions)
+		must(t, err)
+		for _, got := range answer {
+			must(t, got.Err)
+			for _, r := range got.Records {
+				if string(r.Value) != fmt.Sprint(seen[got.Partition]) {
+					t.Fatalf("partition %d: read %q, want %d", got.Partition, r.Value, seen[got.Partition])
+				}
+				seen[got.Partition]++
+			}
+			positions[got.Partition].Offset = got.Next
+		}
+	}
+	move := func() { must(t, b.MoveLeader("moving", rnd.Int32N(2), rnd.Int32N(3))) }
+	const rounds, each = 30, 3
+	for n := range rounds {
+		if n%5 == 4 {
+			b.MoveCoordinators()
+		}
+		must(t, p.Begin())
+		for i := range each {
+			v := []byte(fmt.Sprint(n*each + i))
+			must(t, p.Produce(t.Context(), []record.Output{{TopicPartition: positions[0].TopicPartition, Value: v}, {TopicPartition: positions[1].TopicPartition, Value: v}}))
+			move()
+		}
+		_, err := p.Flush(t.Context())
+		must(t, err)
+		move()
+		must(t, p.End(t.Context(), true))
+		fetch()
+	}
+	for seen[0] < rounds*each || seen[1] < rounds*each {
+		fetch()
+	}
+}
+
+func TestProduceSurvivesCutConnections(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	var dropped [2]atomic.Int32
+	var count atomic.Uint64
+	b := start(t, embedded.Options{Tap: func(e embedded.Event) embedded.Verdict {
+		if e.Request != embedded.Produce {
+			return embedded.Pass
+		}
+		rnd := rand.New(rand.NewPCG(seed, count.Add(1)))
+		if rnd.IntN(6) != 0 {
+			return embedded.Pass
+		}
+		dropped[e.Moment].Add(1)
+		return embedded.Drop
+	}})
+	c := cluster1(t, b)
+	newTopic(t, c, "cut", 3)
+	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer", RequestTimeout: 20 * time.Second})
+	next := 0
+	for range 10 {
+		must(t, p.Begin())
+		before := next
+		for range 6 {
+			var outputs []record.Output
+			for range 300 { // more than a batch in two calls
+				for part := range int32(3) {
+					outputs = append(outputs, record.Output{TopicPartition: record.TopicPartition{Topic: "cut", Partition: part}, Value: []byte(fmt.Sprint(next))})
+				}
+				next++
+			}
+			must(t, p.Produce(t.Context(), outputs))
+		}
+		acked, err := p.Flush(t.Context())
+		must(t, err)
+		for part := range int32(3) {
+			// Each transaction before left a marker.
+			if got, want := acked[record.TopicPartition{Topic: "cut", Partition: part}], int64(before+before/1800); got != want {
+				t.Fatalf("partition %d: first acknowledged offset %d, want %d", part, got, want)
+			}
+		}
+		must(t, p.End(t.Context(), true))
+	}
+	for part := range int32(3) {
+		numbered(t, c, record.TopicPartition{Topic: "cut", Partition: part}, next)
+	}
+	if dropped[0].Load() == 0 || dropped[1].Load() == 0 {
+		t.Errorf("nothing was cut: %d before, %d after handling", dropped[0].Load(), dropped[1].Load())
+	}
+}
+
+func TestOutlivesARestartOfTheBroker(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b := start(t, embedded.Options{DataDir: dir})
+	_, port, err := net.SplitHostPort(b.Addrs()[0])
+	must(t, err)
+	var number int
+	_, err = fmt.Sscan(port, &number)
+	must(t, err)
+	c := cluster1(t, b)
+	newTopic(t, c, "kept", 1)
+	tp := record.TopicPartition{Topic: "kept"}
+	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer"})
+	commit(t, p, record.Output{TopicPartition: tp, Value: []byte("0")})
+	f, err := c.Fetcher(kafka.FetchOptions{})
+	must(t, err)
+	at := int64(0)
+	read := func(want string) {
+		t.Helper()
+		for {
+			answer, err := f.Fetch(t.Context(), []kafka.Position{{TopicPartition: tp, Offset: at}})
+			must(t, err)
+			for _, got := range answer {
+				at = got.Next
+				if len(got.Records) > 0 {
+					if string(got.Records[0].Value) != want || len(got.Records) != 1 {
+						t.Fatalf("read %q, want %q", got.Records[0].Value, want)
+					}
+					return
+				}
+			}
+		}
+	}
+	read("0")
+	b.Close()
+	if _, err := f.Fetch(t.Context(), []kafka.Position{{TopicPartition: tp, Offset: at}}); err == nil || !strings.Contains(err.Error(), "no broker reached") {
+		t.Errorf("a Fetch with no broker there: %v", err)
+	}
+	start(t, embedded.Options{DataDir: dir, Ports: []int{number}})
+	// The first request goes into the old connection: nobody can know what became of it.
+	must(t, p.Begin())
+	if err := p.Produce(t.Context(), []record.Output{{TopicPartition: tp, Value: []byte("lost")}}); !errors.Is(err, kafka.ErrIndefinite) {
+		t.Errorf("producing into a connection that is gone: %v", err)
+	}
+	_, err = p.Init(t.Context())
+	must(t, err)
+	commit(t, p, record.Output{TopicPartition: tp, Value: []byte("1")})
+	read("1")
+}
+
+func TestDoesNotUseAConnectionThatRestedLong(t *testing.T) {
+	t.Parallel()
+	b := start(t, embedded.Options{})
+	r := cluster1(t, b).(*cluster).router(nil)
+	defer r.Close()
+	first, err := r.connect(t.Context(), b.Addrs()[0])
+	must(t, err)
+	if again, err := r.connect(t.Context(), b.Addrs()[0]); err != nil || again != first {
+		t.Fatalf("a fresh connection is not used again: %v", err)
+	}
+	first.sock.used.Store(time.Now().Add(-idleLimit - time.Second).UnixMilli())
+	if again, err := r.connect(t.Context(), b.Addrs()[0]); err != nil || again == first {
+		t.Fatalf("a connection that rested is used again: %v", err)
+	}
+}
+
+func TestAbortWaitsForWhatIsOnTheWay(t *testing.T) {
+	t.Parallel()
+	for _, verdict := range []embedded.Verdict{embedded.Pass, embedded.Drop} {
+		held, free := make(chan struct{}, 100), make(chan struct{})
+		var holding atomic.Bool
+		b := start(t, embedded.Options{Tap: func(e embedded.Event) embedded.Verdict {
+			if e.Request != embedded.Produce || e.Moment != embedded.Received || !holding.Load() {
+				return embedded.Pass
+			}
+			held <- struct{}{}
+			<-free
+			return verdict
+		}})
+		c := cluster1(t, b)
+		newTopic(t, c, "t", 1)
+		tp := record.TopicPartition{Topic: "t"}
+		p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer"})
+		commit(t, p, record.Output{TopicPartition: tp, Value: []byte("0")})
+		holding.Store(true)
+		must(t, p.Begin())
+		must(t, p.Produce(t.Context(), []record.Output{{TopicPartition: tp, Value: []byte("gone")}}))
+		<-held
+		ended := make(chan error, 1)
+		go func() { ended <- p.End(t.Context(), false) }()
+		select {
+		case err := <-ended:
+			t.Fatalf("the abort did not wait: %v", err)
+		case <-time.After(50 * time.Millisecond):
+		}
+		holding.Store(false)
+		close(free)
+		err := <-ended
+		if verdict == embedded.Pass {
+			must(t, err)
+		} else {
+			if !errors.Is(err, kafka.ErrIndefinite) {
+				t.Errorf("aborting with a lost produce: %v", err)
+			}
+			_, err = p.Init(t.Context())
+			must(t, err)
+		}
+		commit(t, p, record.Output{TopicPartition: tp, Value: []byte("1")})
+		numbered(t, c, tp, 2)
+	}
+}
+
+func TestInitForgetsWhatIsOnTheWay(t *testing.T) {
+	t.Parallel()
+	held, free := make(chan struct{}, 100), make(chan struct{})
+	var holding atomic.Bool
+	b := start(t, embedded.Options{Tap: func(e embedded.Event) embedded.Verdict {
+		if e.Request == embedded.Produce && e.Moment == embedded.Answered && holding.Load() {
+			held <- struct{}{}
+			<-free
+		}
+		return embedded.Pass
+	}})
+	c := cluster1(t, b)
+	newTopic(t, c, "t", 1)
+	tp := record.TopicPartition{Topic: "t"}
+	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer"})
+	holding.Store(true)
+	must(t, p.Begin())
+	must(t, p.Produce(t.Context(), []record.Output{{TopicPartition: tp, Value: []byte("gone")}}))
+	<-held
+	_, err := p.Init(t.Context())
+	must(t, err)
+	holding.Store(false)
+	close(free)
+	for i := range 3 {
+		must(t, p.Begin())
+		must(t, p.Produce(t.Context(), []record.Output{{TopicPartition: tp, Value: []byte("aborted")}}))
+		must(t, p.End(t.Context(), false))
+		commit(t, p, record.Output{TopicPartition: tp, Value: fmt.Append(nil, i)})
+	}
+	numbered(t, c, tp, 3)
+}
