@@ -10,7 +10,6 @@ import (
 )
 
 // start starts a broker.
-
 func start(t testing.TB, opts embedded.Options) *embedded.Broker {
 	t.Helper()
 	b, err := embedded.Start(opts)
@@ -46,7 +45,6 @@ func newProducer(t testing.TB, c kafka.Cluster, opts kafka.ProducerOptions) kafk
 }
 
 // commit writes outputs in a transaction of their own.
-
 func commit(t testing.TB, p kafka.Producer, outputs ...record.Output) {
 	t.Helper()
 	must(t, p.Begin())
@@ -57,7 +55,6 @@ func commit(t testing.TB, p kafka.Producer, outputs ...record.Output) {
 }
 
 // readTo reads a partition from 0 until the position is to.
-
 func readTo(t testing.TB, c kafka.Cluster, tp record.TopicPartition, to int64) []record.Record {
 	t.Helper()
 	f, err := c.Fetcher(kafka.FetchOptions{})
@@ -77,7 +74,6 @@ func readTo(t testing.TB, c kafka.Cluster, tp record.TopicPartition, to int64) [
 }
 
 // endOf returns the end of a partition.
-
 func endOf(t testing.TB, c kafka.Cluster, tp record.TopicPartition) int64 {
 	t.Helper()
 	a, err := c.Admin()
@@ -89,7 +85,6 @@ func endOf(t testing.TB, c kafka.Cluster, tp record.TopicPartition) int64 {
 }
 
 // numbered checks that a partition has the values 0, 1, ... n-1.
-
 func numbered(t *testing.T, c kafka.Cluster, tp record.TopicPartition, n int) {
 	t.Helper()
 	got := readTo(t, c, tp, endOf(t, c, tp))
@@ -102,47 +97,3 @@ func numbered(t *testing.T, c kafka.Cluster, tp record.TopicPartition, n int) {
 		t.Fatalf("%s-%d has %d records, want %d", tp.Topic, tp.Partition, len(got), n)
 	}
 }
-
-// Leaders move while a producer writes and a reader reads: every record arrives
-
-// once, in order.
-
-// Connections are cut before and after produce requests are handled: the batches
-
-// are sent again with their sequences, and are in the log once, in order.
-
-// A broker that is gone for a while and comes back on its port is found again.
-
-// A connection that rested so long that the broker may have closed it is not used
-
-// again.
-
-// raw is a record batch whose bytes the test writes itself.
-
-// produceRaw writes a batch that no client would write.
-
-// One batch that cannot be decoded is named with its offset; what is before it, and
-
-// the other partitions, are served.
-
-// A batch without records, as compaction leaves them, does not stop a reader.
-
-// An abort waits for what is on the way. Is it lost, nobody knows whether it comes
-
-// behind the abort: only Init ends that.
-
-// Init does not wait for what the last epoch has on the way, and what comes of it
-
-// later is nothing to the next transactions.
-
-// While Revoked runs, for longer than a session, the member stays alive and can
-
-// commit.
-
-// slow is a handler whose first Revoked takes its time.
-
-// A member whose heartbeats do not arrive is told Lost when its session is over, and
-
-// joins again.
-
-// handler writes down what it is told.

@@ -77,12 +77,14 @@ func TestReadsEveryCompressionAndLargeValues(t *testing.T) {
 	}
 }
 
+// raw is a record batch whose bytes the test writes itself.
 type raw struct {
 	count      int32
 	attributes int16
 	body       []byte
 }
 
+// produceRaw writes a batch that no client would write.
 func produceRaw(t *testing.T, addr, topic string, partition int32, b raw) {
 	t.Helper()
 	var batch []byte
@@ -130,6 +132,8 @@ func produceRaw(t *testing.T, addr, topic string, partition int32, b raw) {
 	}
 }
 
+// One batch that cannot be decoded is named with its offset; what is before it, and
+// the other partitions, are served.
 func TestNamesTheBatchThatCannotBeDecoded(t *testing.T) {
 	t.Parallel()
 	record1 := []byte{14, 0, 0, 0, 1, 2, 'v', 0} // one record with the value v
@@ -191,6 +195,7 @@ func TestNamesTheBatchThatCannotBeDecoded(t *testing.T) {
 	}
 }
 
+// A batch without records, as compaction leaves them, does not stop a reader.
 func TestPassesBatchesWithoutRecords(t *testing.T) {
 	t.Parallel()
 	m := sarama.NewMockBroker(t, 1)

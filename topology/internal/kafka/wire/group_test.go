@@ -13,6 +13,8 @@ import (
 	"github.com/streamrun/streamrun/topology/internal/record"
 )
 
+// While Revoked runs, for longer than a session, the member stays alive and can
+// commit.
 func TestStaysAliveInRevoked(t *testing.T) {
 	t.Parallel()
 	var beats atomic.Int64
@@ -60,6 +62,7 @@ func TestStaysAliveInRevoked(t *testing.T) {
 	must(t, <-doneC)
 }
 
+// slow is a handler whose first Revoked takes its time.
 type slow struct {
 	told   chan string
 	member kafka.Member
@@ -80,6 +83,8 @@ func (s *slow) Revoked(parts []record.TopicPartition) {
 
 func (s *slow) Lost(parts []record.TopicPartition) { handler(s.told).Lost(parts) }
 
+// A member whose heartbeats do not arrive is told Lost when its session is over, and
+// joins again.
 func TestLosesItsSessionWhenHeartbeatsDoNotArrive(t *testing.T) {
 	t.Parallel()
 	b := start(t, embedded.Options{MinSessionTimeout: 100 * time.Millisecond})
@@ -112,6 +117,7 @@ func TestLosesItsSessionWhenHeartbeatsDoNotArrive(t *testing.T) {
 	must(t, <-done)
 }
 
+// handler writes down what it is told.
 type handler chan string
 
 func (h handler) Assigned(_ kafka.Member, parts []record.TopicPartition) {

@@ -15,6 +15,8 @@ import (
 	"github.com/streamrun/streamrun/topology/internal/record"
 )
 
+// Leaders move while a producer writes and a reader reads: every record arrives
+// once, in order.
 func TestFollowsLeadersThatMove(t *testing.T) {
 	t.Parallel()
 	b := start(t, embedded.Options{Ports: []int{0, 0, 0}})
@@ -65,6 +67,8 @@ func TestFollowsLeadersThatMove(t *testing.T) {
 	}
 }
 
+// Connections are cut before and after produce requests are handled: the batches
+// are sent again with their sequences, and are in the log once, in order.
 func TestProduceSurvivesCutConnections(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -117,6 +121,7 @@ func TestProduceSurvivesCutConnections(t *testing.T) {
 	}
 }
 
+// A broker that is gone for a while and comes back on its port is found again.
 func TestOutlivesARestartOfTheBroker(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -167,6 +172,8 @@ func TestOutlivesARestartOfTheBroker(t *testing.T) {
 	read("1")
 }
 
+// A connection that rested so long that the broker may have closed it is not used
+// again.
 func TestDoesNotUseAConnectionThatRestedLong(t *testing.T) {
 	t.Parallel()
 	b := start(t, embedded.Options{})
@@ -183,6 +190,8 @@ func TestDoesNotUseAConnectionThatRestedLong(t *testing.T) {
 	}
 }
 
+// An abort waits for what is on the way. Is it lost, nobody knows whether it comes
+// behind the abort: only Init ends that.
 func TestAbortWaitsForWhatIsOnTheWay(t *testing.T) {
 	t.Parallel()
 	for _, verdict := range []embedded.Verdict{embedded.Pass, embedded.Drop} {
@@ -229,6 +238,8 @@ func TestAbortWaitsForWhatIsOnTheWay(t *testing.T) {
 	}
 }
 
+// Init does not wait for what the last epoch has on the way, and what comes of it
+// later is nothing to the next transactions.
 func TestInitForgetsWhatIsOnTheWay(t *testing.T) {
 	t.Parallel()
 	held, free := make(chan struct{}, 100), make(chan struct{})
