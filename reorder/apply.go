@@ -39,9 +39,7 @@ func (s *Sequencer) apply(ev *Event, try tryKind, redrive bool) {
 	case tryUnordered:
 		d.Mode, d.Rule = topology.ApplyUnordered, 18
 	default:
-		if ev.resolves {
-			d.Rule = 4
-		} else if s.bySeq && ev.Number > s.row.nextWithout(ev.Number) {
+		if s.bySeq && ev.Number > s.row.nextWithout(ev.Number) {
 			d.Rule = 10
 		}
 	}
@@ -67,9 +65,11 @@ func (s *Sequencer) outcome(o topology.ApplyOutcome) {
 	}
 	switch {
 	case o == topology.OutcomeDone:
-		s.done(ev, f)
+		if s.done(ev, f); f.redrive && s.nextToRedrive() == nil {
+			s.endRedrive() // in one write with the last apply
+		}
 	case f.redrive:
-		s.row.rare.redriving = false // up to the first that fails
+		s.endRedrive() // up to the first that fails
 	case o == topology.OutcomeRetryable && f.attempt <= s.retries:
 		shown, e := s.shown(ev), s.keep(ev)
 		e.attempts = f.attempt
@@ -100,10 +100,9 @@ func (s *Sequencer) done(ev *Event, f flight) {
 		x.winner.id = append(x.winner.id[:0], ev.ID...)
 	case s.byTime:
 	case f.try == tryAhead && ev.Number > row.last+1:
-		s.claim(ev)
-		row.rare.ahead.add(ev.Number, ev.Number)
+		row.more().ahead.add(ev.Number, ev.Number)
 	default:
-		row.pass(ev.Number)
+		s.pass(ev.Number)
 		if ev.Version != 0 && ev.Version < row.version {
 			s.ledger.counts[ev.Source].VersionBackward++
 		}
@@ -119,32 +118,62 @@ func (s *Sequencer) done(ev *Event, f flight) {
 	s.book(ev)
 }
 
-// book counts an applied event, and resolves the letter that it or an earlier
-// delivery of it had.
-func (s *Sequencer) book(ev *Event) {
-	if ev.state == stateLetter {
-		s.held.RemoveLetter(ev)
-		s.ledger.end(ev, colApplied)
-		s.emit(topology.Decision{Kind: topology.DecideResolve, Rule: policies.NoRule, Event: &ev.OrderEvent})
-		return
-	}
-	if ev.resolves {
-		if l := s.held.FindLetter(ev.hash, ev.Epoch, ev.position()); l != nil {
-			s.held.RemoveLetter(l)
-			s.ledger.end(l, colApplied)
-			s.ledger.end(ev, colResolvedAgain)
-			s.emit(topology.Decision{Kind: topology.DecideResolve, Rule: 4, Event: &l.OrderEvent})
-			return
+// pass moves last to a number that is decided. A number that is tried again is never
+// given up: last stops before it, and the decided one is ahead.
+func (s *Sequencer) pass(n int64) {
+	row := s.row
+	tried := n
+	if row.rare != nil {
+		for _, e := range row.rare.tries {
+			if e.Number > row.last {
+				tried = min(tried, e.Number)
+			}
 		}
 	}
-	s.ledger.end(ev, colApplied)
+	if tried == n {
+		row.pass(n)
+		return
+	}
+	if tried-1 > row.last {
+		row.skipTo(tried - 1)
+	}
+	row.more().ahead.add(n, n)
+}
+
+// book counts an applied event, and resolves every letter of its id: one delivery
+// of it is the applied one, the others are counted as having resolved it again.
+func (s *Sequencer) book(ev *Event) {
+	applied := colApplied
+	if ev.state == stateLetter {
+		s.resolve(ev, applied, policies.NoRule)
+		applied = colResolvedAgain
+	}
+	for s.held.Letters() > 0 {
+		l := s.held.FindLetter(ev.hash, ev.Epoch, ev.position())
+		if l == nil {
+			break
+		}
+		s.resolve(l, applied, 4)
+		applied = colResolvedAgain
+	}
+	if ev.state != stateDone {
+		s.ledger.end(ev, applied)
+	}
+}
+
+func (s *Sequencer) resolve(l *Event, c column, rule policies.Rule) {
+	s.held.RemoveLetter(l)
+	s.ledger.end(l, c)
+	s.emit(topology.Decision{Kind: topology.DecideResolve, Rule: rule, Event: &l.OrderEvent})
 }
 
 // settle takes an event that is decided out of wherever it waited.
 func (s *Sequencer) settle(ev *Event) {
 	switch ev.state {
 	case stateHeld:
-		s.held.Delete(ev)
+		if s.held.Delete(ev); s.held.Len() == 0 && s.row.rare != nil {
+			s.row.rare.hole = timer{}
+		}
 	case stateRetrying:
 		s.held.Touch(ev)
 	case stateFresh, stateLetter, stateDone:
@@ -159,9 +188,13 @@ func (s *Sequencer) settle(ev *Event) {
 func (s *Sequencer) fail(ev *Event, try tryKind, reason policies.Reason, rule policies.Rule) {
 	row := s.row
 	park := s.class(ev).Poison != policies.PoisonSkip || s.bySeq && row.full(s.contract.MaxHoles)
-	number, fresh := ev.Number, ev.state == stateFresh
-	if !ev.resolves && !s.room(1) {
-		if fresh {
+	number := ev.Number
+	fits := s.room(1)
+	if park {
+		fits = s.parkable(ev, 1)
+	}
+	if !fits {
+		if ev.state == stateFresh {
 			s.pause(19)
 		} else {
 			s.tryAgain(ev, try)
@@ -175,10 +208,12 @@ func (s *Sequencer) fail(ev *Event, try tryKind, reason policies.Reason, rule po
 		case try == tryCompensate:
 			s.closeHole(number) // it closes in all four
 		case park:
-		case try == tryAhead && number > row.next():
-			row.more().void.add(number, 0) // nobody waits for it
 		default:
-			row.pass(number)
+			if try == tryAhead && number > row.next() {
+				row.more().ahead.add(number, number) // last passes over it when it gets there
+			} else {
+				s.pass(number)
+			}
 			row.more().holes.add(number, number)
 			row.ids.trim(s.contract.IDMemory, row.last)
 		}

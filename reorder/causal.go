@@ -8,6 +8,15 @@ func (s *Sequencer) causeMissing(ev *Event) bool {
 	return s.contract.Causal && s.bySeq && ev.Causation != "" && !s.outside.CauseApplied(ev.Causation)
 }
 
+// unasked says how an event is applied that does not wait for its cause: only what
+// has its turn is asked for it.
+func (s *Sequencer) unasked(ev *Event) tryKind {
+	if s.causeMissing(ev) {
+		return tryUnordered
+	}
+	return tryOrder
+}
+
 // causallyHeld reports whether the event of the number is held for its cause.
 func (s *Sequencer) causallyHeld(number int64) bool {
 	x := s.row.rare
@@ -17,7 +26,7 @@ func (s *Sequencer) causallyHeld(number int64) bool {
 // holdForCause holds the event whose turn it is until its cause is applied.
 func (s *Sequencer) holdForCause(ev *Event) {
 	if s.loops(ev) {
-		s.parkFor(ev, policies.ReasonCauseCycle)
+		s.parkWith(ev, policies.ReasonCauseCycle, 18)
 		return
 	}
 	number := ev.Number
@@ -30,28 +39,16 @@ func (s *Sequencer) holdForCause(ev *Event) {
 	s.row.more().causal = timer{set: true, on: true, number: number, due: s.now + s.wait, arm: s.arm()}
 }
 
-// parkFor dead-letters an event because of its cause and parks the entity.
-func (s *Sequencer) parkFor(ev *Event, reason policies.Reason) {
-	if ev.state != stateFresh && !s.room(1) {
-		s.tryAgain(ev, tryLook) // its letter does not fit: it is asked about again later
-		return
-	}
-	s.settle(ev)
-	if s.letter(ev, reason, 18, true) {
-		s.park(policies.ReasonEntityParked, 18)
-	}
-}
-
-// loops reports whether the chain of causes leads back to the event or is too long.
+// loops reports whether the chain of held causes leads back to the event or is too long.
 func (s *Sequencer) loops(ev *Event) bool {
 	id, cause := idOf(&ev.Metadata), ev.Causation
-	for depth := 1; cause != ""; depth++ {
-		if cause == id || depth > s.contract.MaxDepth {
-			return true
+	for depth := 0; cause != id && depth <= s.contract.MaxDepth; depth++ {
+		held := false
+		if cause, held = s.outside.CauseOf(cause); !held || cause == "" && depth < s.contract.MaxDepth {
+			return false
 		}
-		cause = s.outside.CauseOf(cause)
 	}
-	return false
+	return true
 }
 
 // fireCausal does what the contract says when the cause does not come (R18).
@@ -60,16 +57,25 @@ func (s *Sequencer) fireCausal() {
 	e := s.held.Get(x.causal.number)
 	switch s.contract.OnTimeout {
 	case policies.OnTimeoutSkip:
-		if !s.row.retrying() {
-			s.apply(e, tryUnordered, false)
+		if s.row.retrying() {
+			s.again18()
 			return
 		}
-		x.causal.on, x.causal.due, x.causal.arm = true, s.now+s.delay, s.arm() // ask again once the entity waits no more
-	case policies.OnTimeoutRebuild:
-		s.askRebuild(e.Number, e.Number, 18)
-	case policies.OnTimeoutHold:
+		s.apply(e, tryUnordered, false)
+	case policies.OnTimeoutRebuild, policies.OnTimeoutHold: // the cause is no event of the entity: no rebuild brings it
+		x.causal.on = false
 		s.alarm(e.Number, 18)
 	default:
-		s.parkFor(e, policies.ReasonCauseTimeout)
+		if !s.parkable(e, 1) {
+			s.again18()
+			return
+		}
+		s.parkWith(e, policies.ReasonCauseTimeout, 18)
 	}
+}
+
+// again18 asks again a little later: the entity waits, or letters do not fit.
+func (s *Sequencer) again18() {
+	c := &s.row.rare.causal
+	c.on, c.due, c.arm = true, s.now+s.delay, s.arm()
 }

@@ -6,19 +6,19 @@ import "github.com/streamrun/streamrun/policies"
 // comes later than so many events after its cause waits until its time is up.
 const causeMemory = 1 << 16
 
-// causes is the causal index of a task: which ids were applied, which undecided
-// events have a cause, and which entities wait for one (R18).
+// causes is the causal index of a task: which ids were applied, which are held, and
+// which entities wait for one (R18).
 type causes struct {
-	applied   causeQueue
-	undecided map[uint64]*Event // by hash of id
-	waiters   map[uint64][]*entity
-	buf       []byte
+	applied causeQueue
+	held    map[uint64]*Event // by hash of id
+	waiters map[uint64][]*entity
+	buf     []byte
 }
 
 func newCauses() *causes {
 	return &causes{
-		applied:   causeQueue{limit: causeMemory, byHash: make(map[uint64]uint64)},
-		undecided: make(map[uint64]*Event), waiters: make(map[uint64][]*entity),
+		applied: causeQueue{limit: causeMemory, byHash: make(map[uint64]uint64)},
+		held:    make(map[uint64]*Event), waiters: make(map[uint64][]*entity),
 	}
 }
 
@@ -45,13 +45,13 @@ func (c *causes) takeWaiters(hash uint64) []*entity {
 	return w
 }
 
-// note keeps an event with a cause while it is undecided.
-func (c *causes) note(e *Event, undecided bool) {
+// note keeps an event while it is held.
+func (c *causes) note(e *Event) {
 	hash := c.hashOf(&e.Metadata)
-	if undecided {
-		c.undecided[hash] = e
-	} else if c.undecided[hash] == e {
-		delete(c.undecided, hash)
+	if e.state == stateHeld {
+		c.held[hash] = e
+	} else if c.held[hash] == e {
+		delete(c.held, hash)
 	}
 }
 

@@ -10,7 +10,7 @@ func (s *Sequencer) drainable() bool {
 	row, x := s.row, s.row.rare
 	e := s.held.Min()
 	if row.parked {
-		return e != nil && x != nil && x.evacuate != "" && s.room(1)
+		return e != nil && x != nil && x.evacuate != ""
 	}
 	if e == nil || row.retrying() {
 		return false
@@ -32,6 +32,7 @@ func (s *Sequencer) drainOne() {
 	case row.parked:
 		s.evacuate(e)
 	case s.bySeq && e.Number == row.next() && (!s.causallyHeld(e.Number) || !s.causeMissing(e)):
+		e.waiting = false
 		s.inOrder(e)
 	case s.bySeq && e.Number < row.next(): // it was passed while it waited
 		s.again(e)
@@ -47,7 +48,6 @@ func (s *Sequencer) drainOne() {
 // again decides about a held event as if it came now.
 func (s *Sequencer) again(e *Event) {
 	s.held.Delete(e)
-	e.waiting = false
 	s.place(e)
 }
 
@@ -81,7 +81,7 @@ func (s *Sequencer) rearm() {
 		x.hole = timer{set: true, on: true, number: next, due: s.now + s.wait, arm: s.arm()}
 		s.emit(topology.Decision{Kind: topology.DecideArm, Rule: 11, Due: x.hole.due, From: next})
 	}
-	if s.contract.Gap == policies.GapRebuild {
+	if s.contract.Gap == policies.GapRebuild && !row.retrying() { // while it waits the policy is not asked
 		s.askRebuild(next, next, 10)
 	}
 }
@@ -113,7 +113,6 @@ func (s *Sequencer) fire() {
 		x.hole.on = false
 		s.fireHole()
 	case x.causal.on && x.causal.arm == t.arm:
-		x.causal.on = false
 		s.fireCausal()
 	default:
 		for _, e := range x.tries {
@@ -131,22 +130,38 @@ func (s *Sequencer) fireHole() {
 	switch s.contract.OnTimeout {
 	case policies.OnTimeoutSkip:
 		if s.row.full(s.contract.MaxHoles) {
-			s.park(policies.ReasonGapTimeout, 11)
+			s.parkHeld()
 		} else {
-			s.skip(11)
+			s.skip(nil, 11)
 		}
 	case policies.OnTimeoutRebuild:
 		s.askRebuild(next, s.row.last+1, 11)
 	case policies.OnTimeoutHold:
 		s.alarm(next, 11)
 	default:
-		s.park(policies.ReasonGapTimeout, 11)
+		s.parkHeld()
 	}
+}
+
+// parkHeld parks the entity because of its head hole, or tries again later if the
+// letters of its held events do not fit (R19).
+func (s *Sequencer) parkHeld() {
+	if !s.room(s.held.Len()) {
+		h := &s.row.rare.hole
+		h.on, h.due, h.arm = true, s.now+s.delay, s.arm()
+		return
+	}
+	s.park(policies.ReasonGapTimeout, 11)
 }
 
 // fireTry runs a handler again, or looks at a gap again.
 func (s *Sequencer) fireTry(e *Event) {
-	if e.try != tryLook {
+	switch e.try {
+	case tryLook:
+	case tryUnordered:
+		s.apply(e, s.unasked(e), false) // its cause may have come meanwhile
+		return
+	default:
 		s.apply(e, e.try, false)
 		return
 	}

@@ -19,12 +19,11 @@ type Event struct {
 	Parks   bool  // the letter keeps the entity parked while it can be next
 	Ordinal int64 // order of arrival among the letters of the entity
 
-	hash     uint64 // of the id; 0 when the number is the id
-	state    state
-	waiting  bool // held only until the entity is no longer busy, then decided again
-	kept     bool // a durable buffer has its row until it is decided
-	resolves bool // its apply resolves the letter of an earlier delivery (R4)
-	bare     bool // a letter that can never be next: its bytes are not kept
+	hash    uint64 // of the id; 0 when the number is the id
+	state   state
+	waiting bool // held only until the entity is no longer busy, then decided again
+	kept    bool // a durable buffer has its row until it is decided
+	bare    bool // a letter that can never be next: its bytes are not kept
 
 	// Local retry and looks.
 	try      tryKind

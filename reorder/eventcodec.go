@@ -20,10 +20,9 @@ const (
 	evClass
 	evTimestamp
 	evPayload
-	evWaiting  // held only
-	evResolves // held only
-	evParks    // letter only
-	evBare     // letter only
+	evWaiting // held only
+	evParks   // letter only
+	evBare    // letter only
 	evParts
 )
 
@@ -31,7 +30,6 @@ const (
 func (e *Event) appendHeld(b []byte) []byte {
 	var f flags
 	f.set(evWaiting, e.waiting || e.state == stateRetrying) // a retry that a restart forgets is decided again
-	f.set(evResolves, e.resolves)
 	return e.append(b, f, true)
 }
 
@@ -89,7 +87,7 @@ func decodeHeld(value []byte) (*Event, error) {
 	in := &reader{b: value}
 	e, f := readEvent(in)
 	in.check(!f.has(evParks) && !f.has(evBare))
-	e.state, e.kept, e.waiting, e.resolves = stateHeld, true, f.has(evWaiting), f.has(evResolves)
+	e.state, e.kept, e.waiting = stateHeld, true, f.has(evWaiting)
 	return e, in.end()
 }
 
@@ -97,7 +95,7 @@ func decodeHeld(value []byte) (*Event, error) {
 func decodeLetter(value []byte) (*Event, error) {
 	in := &reader{b: value}
 	e, f := readEvent(in)
-	in.check(!f.has(evWaiting) && !f.has(evResolves) && !(f.has(evBare) && f.has(evPayload)))
+	in.check(!f.has(evWaiting) && !(f.has(evBare) && f.has(evPayload)))
 	e.state, e.Parks, e.bare = stateLetter, f.has(evParks), f.has(evBare)
 	e.Reason = in.reason()
 	e.Rule = readRule(in)

@@ -123,6 +123,9 @@ func explainHold(d topology.Decision, ev, cause string) string {
 	case 17:
 		return fmt.Sprintf("%s waits for the watermark", ev)
 	case 18:
+		if d.Blocker != 0 {
+			return fmt.Sprintf("%s waits: number %d, which is next, waits for its cause", ev, d.Blocker)
+		}
 		return fmt.Sprintf("%s waits for its cause %q", ev, cause)
 	}
 	return fmt.Sprintf("%s waits for number %d", ev, d.Blocker)

@@ -5,6 +5,8 @@ import (
 	"sort"
 
 	"github.com/tidwall/btree"
+
+	"github.com/streamrun/streamrun/policies"
 )
 
 // Held keeps the events of one entity that are not decided or that are letters.
@@ -20,6 +22,8 @@ type Held interface {
 	Find(hash uint64) *Event
 	// Max is the waiting event that comes last, nil when none waits.
 	Max() *Event
+	// MinOf is the waiting event of a source that comes first, nil when none waits.
+	MinOf(source int) *Event
 	// Put and Delete change the waiting events; Number is the key.
 	Put(e *Event)
 	Delete(e *Event)
@@ -30,7 +34,10 @@ type Held interface {
 	FindLetter(hash uint64, epoch, number int64) *Event
 	// LetterAt reports whether a letter has the number of the epoch.
 	LetterAt(epoch, number int64) bool
-	// NextLetter is the first letter after the given one in the order of re-driving: epoch, number, arrival.
+	// LetterWith reports whether a letter has the number of the epoch and the reason.
+	LetterWith(epoch, number int64, reason policies.Reason) bool
+	// NextLetter is the first letter after the given one in the order of re-driving:
+	// epoch, then what the contract orders by, then arrival.
 	NextLetter(after *Event) *Event
 	// AddLetter gives the letter its ordinal and keeps it; RemoveLetter forgets it.
 	AddLetter(e *Event)
@@ -46,6 +53,7 @@ const sliceMax = 128
 // is empty and ordered by number.
 type Memory struct {
 	byTime  bool // ordered by event time (R17) instead of by number
+	byTuple bool // letters are ordered by the tuple of latest-wins (R14)
 	small   []*Event
 	tree    *btree.BTreeG[*Event]
 	hashes  map[uint64]*Event // of the tree's events
@@ -138,6 +146,16 @@ func (m *Memory) Max() *Event {
 	return nil
 }
 
+// MinOf implements Held.
+func (m *Memory) MinOf(source int) *Event {
+	for e := range m.all() {
+		if e.Source == source {
+			return e
+		}
+	}
+	return nil
+}
+
 // all yields the waiting events in order.
 func (m *Memory) all() iter.Seq[*Event] {
 	return func(yield func(*Event) bool) {
@@ -225,13 +243,26 @@ func (m *Memory) Delete(e *Event) {
 	m.small = m.small[:len(m.small)-1]
 }
 
-// letterLess orders letters for a re-drive.
-func letterLess(a, b *Event) bool {
+// letterLess orders letters for a re-drive. Of one number the event that had it comes
+// before those that were in conflict with it.
+func (m *Memory) letterLess(a, b *Event) bool {
 	if a.Epoch != b.Epoch {
 		return a.Epoch < b.Epoch
 	}
-	if p, q := a.position(), b.position(); p != q {
+	if m.byTuple && a.Version != b.Version {
+		return a.Version < b.Version
+	}
+	if (m.byTime || m.byTuple) && a.EventTime != b.EventTime {
+		return a.EventTime < b.EventTime
+	}
+	if p, q := a.position(), b.position(); p != q && !m.byTuple {
 		return p < q
+	}
+	if p, q := a.Reason == policies.ReasonSequenceConflict, b.Reason == policies.ReasonSequenceConflict; p != q {
+		return q
+	}
+	if (m.byTime || m.byTuple) && a.ID != b.ID {
+		return a.ID < b.ID
 	}
 	return a.Ordinal < b.Ordinal
 }
@@ -255,6 +286,9 @@ func (m *Memory) FindLetter(hash uint64, epoch, number int64) *Event {
 		}
 		return nil
 	}
+	if number == noNumber || m.byTime || m.byTuple {
+		return nil // nothing says that it is the same event
+	}
 	for e := m.seek(epoch, number); e != nil && e.Epoch == epoch && e.position() == number; e = m.NextLetter(e) {
 		if e.hash == 0 {
 			return e
@@ -267,6 +301,16 @@ func (m *Memory) FindLetter(hash uint64, epoch, number int64) *Event {
 func (m *Memory) LetterAt(epoch, number int64) bool {
 	e := m.seek(epoch, number)
 	return e != nil && e.Epoch == epoch && e.position() == number
+}
+
+// LetterWith implements Held.
+func (m *Memory) LetterWith(epoch, number int64, reason policies.Reason) bool {
+	for e := m.seek(epoch, number); e != nil && e.Epoch == epoch && e.position() == number; e = m.NextLetter(e) {
+		if e.Reason == reason {
+			return true
+		}
+	}
+	return false
 }
 
 // seek returns the first letter at or after a number of an epoch.
@@ -310,7 +354,7 @@ func (m *Memory) keepLetter(e *Event) {
 	if m.letters == nil {
 		m.letters = &letters{
 			byHash: make(map[uint64][]*Event),
-			order:  btree.NewBTreeGOptions(letterLess, btree.Options{NoLocks: true, Degree: 8}),
+			order:  btree.NewBTreeGOptions(m.letterLess, btree.Options{NoLocks: true, Degree: 8}),
 		}
 	}
 	m.letters.ordinal = max(m.letters.ordinal, e.Ordinal)

@@ -25,7 +25,6 @@ func (s *Sequencer) put(ev *Event, waiting bool, rule policies.Rule, blocker int
 		x.arrival++
 		e.Number = x.arrival
 	}
-	s.claim(e)
 	if !again {
 		s.ledger.move(e, stateHeld)
 	}
@@ -40,75 +39,77 @@ func (s *Sequencer) put(ev *Event, waiting bool, rule policies.Rule, blocker int
 	}
 }
 
-// claim takes a void number: another id than the one that made it void has it now.
-func (s *Sequencer) claim(e *Event) {
-	if s.bySeq && e.Number > s.row.last {
-		s.row.more().void.remove(e.Number)
-	}
-}
-
-// overflow decides about an event that would exceed the held count (R12). It
-// reports whether the event is held all the same.
-func (s *Sequencer) overflow(ev *Event) (held bool) {
+// overflow decides about an event that would exceed the held count (R12).
+func (s *Sequencer) overflow(ev *Event) {
 	switch {
-	case s.contract.OnOverflow == policies.OnOverflowPark:
+	case s.contract.OnOverflow == policies.OnOverflowPark && s.parkable(ev, 1):
 		s.park(policies.ReasonGapTimeout, 12)
-		for s.drainable() {
+		for s.held.Len() > 0 {
 			s.evacuate(s.held.Min())
 		}
-		s.refuse(ev, policies.ReasonEntityParked, 12, true)
-		return false
+		s.letter(ev, policies.ReasonEntityParked, 12, true)
 	case s.contract.OnOverflow == policies.OnOverflowSkip && s.skippable(ev):
-		s.put(ev, false, 12, s.row.next())
-		s.skip(12)
-		return true
-	}
-	if ev.state == stateFresh {
+		s.skip(ev, 12)
+		s.deferred = ev
+	case ev.state == stateFresh:
 		s.pause(12)
-	} else {
+	default:
 		s.tryAgain(ev, tryLook) // it cannot be given back: it looks again later
 	}
-	return false
 }
 
-// skippable reports whether a skip would let at least one held event go.
+// skippable reports whether there is something to give up.
 func (s *Sequencer) skippable(ev *Event) bool {
-	if s.busy() || s.byVersion {
-		return false
+	if !s.bySeq {
+		return s.byTime && s.held.Len() > 0 && !s.row.retrying()
 	}
-	if s.byTime {
-		return true
-	}
-	smallest := ev.Number
-	if e := s.held.Min(); e != nil {
-		smallest = min(smallest, e.Number)
-	}
-	next := s.row.next()
-	return smallest > next && s.row.trying(next) == nil && !s.row.full(s.contract.MaxHoles)
+	from, to := s.headHole(ev)
+	return from <= to && !s.row.full(s.contract.MaxHoles)
 }
 
-// skip gives the head hole up: its numbers become holes and last jumps to the
-// number before the smallest held one (R11), or before one that is tried again,
-// which is never given up. Under event time the earliest held event is released.
-func (s *Sequencer) skip(rule policies.Rule) {
+// headHole returns the first and the last of the numbers before the smallest held
+// one that are not ahead, from the first that is not void; ev, if any, counts as held. One that is tried
+// again ends it: it is never given up.
+func (s *Sequencer) headHole(ev *Event) (from, to int64) {
+	row := s.row
+	to = noNumber
+	if e := s.held.Min(); e != nil {
+		to = e.Number
+	}
+	if ev != nil {
+		to = min(to, ev.Number)
+	}
+	if to == noNumber {
+		return 0, -1 // nothing waits
+	}
+	if row.rare != nil {
+		for _, e := range row.rare.tries {
+			if e.Number > row.last {
+				to = min(to, e.Number)
+			}
+		}
+	}
+	from = row.next()
+	for to--; to >= from && row.Ahead(to); to-- {
+	}
+	return from, to
+}
+
+// skip gives the head hole up: its numbers become holes and last jumps (R11); ev, if
+// any, counts as held. Under event time the earliest held event is released.
+func (s *Sequencer) skip(ev *Event, rule policies.Rule) {
 	if s.byTime {
 		s.apply(s.held.Min(), tryOrder, false)
 		return
 	}
 	row := s.row
-	to := s.held.Min().Number
-	for _, e := range row.rare.tries {
-		if e.Number > row.last {
-			to = min(to, e.Number)
-		}
-	}
-	from := row.next()
-	if from >= to {
+	from, last := s.headHole(ev)
+	if from > last {
 		return
 	}
-	row.skipTo(to - 1)
+	row.skipTo(last)
 	row.ids.trim(s.contract.IDMemory, row.last)
-	s.emit(topology.Decision{Kind: topology.DecideSkip, Rule: rule, From: from, To: to - 1})
+	s.emit(topology.Decision{Kind: topology.DecideSkip, Rule: rule, From: from, To: last})
 }
 
 // look lets the event look at the gap again later (R10, gap=retry).
@@ -123,7 +124,6 @@ func (s *Sequencer) look(ev *Event) {
 // tryAgain puts the event among those that are tried again after the delay.
 func (s *Sequencer) tryAgain(ev *Event, what tryKind) {
 	shown, e := s.shown(ev), s.keep(ev)
-	s.claim(e)
 	if s.held.Get(e.Number) == e {
 		s.held.Delete(e)
 	}
@@ -133,8 +133,9 @@ func (s *Sequencer) tryAgain(ev *Event, what tryKind) {
 	rule := policies.Rule(13)
 	if what == tryLook {
 		rule = 10
-		e.kept = false // looks are volatile
-		s.held.Touch(e)
+	}
+	if x := s.row.rare; x != nil && x.causal.set && x.causal.number == e.Number {
+		x.causal = timer{}
 	}
 	e.waiting = false
 	e.try, e.due, e.arm = what, s.now+s.delay, s.arm()

@@ -60,6 +60,9 @@ func (l *ledger) at(source int, c column) *int64 {
 	}
 }
 
+// keeps reports whether a durable buffer keeps the event until it is decided.
+func (l *ledger) keeps(e *Event) bool { return l.durable && e.kept }
+
 // leave takes the event out of the disposition it has.
 func (l *ledger) leave(e *Event) {
 	n := &l.counts[e.Source]
@@ -73,7 +76,9 @@ func (l *ledger) leave(e *Event) {
 		}
 	case stateRetrying:
 		n.Retrying--
-		l.pending[e.Source].Delete(e.Offset)
+		if !l.keeps(e) {
+			l.pending[e.Source].Delete(e.Offset)
+		}
 	case stateLetter:
 		n.DeadLettered--
 	case stateDone:
@@ -93,7 +98,9 @@ func (l *ledger) move(e *Event, to state) {
 		}
 	case stateRetrying:
 		n.Retrying++
-		l.pending[e.Source].Insert(e.Offset)
+		if !l.keeps(e) {
+			l.pending[e.Source].Insert(e.Offset)
+		}
 	case stateLetter:
 		n.DeadLettered++
 	case stateFresh, stateDone:

@@ -68,7 +68,6 @@ type entity struct {
 	queued   bool
 	since    int64 // time of the step that left more to do
 
-	redrive bool     // a re-drive was commanded
 	blocked []*Event // event time: released, but the entity could not take them
 	cause   uint64   // the cause that the entity is registered for, 0 for none
 }
@@ -98,11 +97,12 @@ func (o *outside) Payload(ev *topology.OrderEvent) []byte { return o.host.Payloa
 func (o *outside) CauseApplied(id string) bool { return o.causes.applied.has(hashID(id)) }
 
 // CauseOf implements Outside.
-func (o *outside) CauseOf(id string) string {
-	if e := o.causes.undecided[hashID(id)]; e != nil {
-		return e.Causation
+func (o *outside) CauseOf(id string) (cause string, held bool) {
+	e := o.causes.held[hashID(id)]
+	if e == nil {
+		return "", false
 	}
-	return ""
+	return e.Causation, true
 }
 
 // Applied implements Outside.
@@ -130,7 +130,7 @@ func (m *Machine) entityOf(slot *topology.Entity) *entity {
 		return en
 	}
 	en := &entity{slot: slot, index: -1}
-	en.held.byTime, en.held.changed = m.seq.byTime, m.touch
+	en.held.byTime, en.held.byTuple, en.held.changed = m.seq.byTime, m.seq.byVersion, m.touch
 	if slot.Stored != nil {
 		// The store answers for its bytes: it checks sums, and CheckRow at restore.
 		if err := en.row.decode(slot.Stored); err != nil {
@@ -182,7 +182,8 @@ func (m *Machine) Command(c topology.OrderCommand, now int64) error {
 		if !en.row.known && en.held.Letters() == 0 {
 			return fmt.Errorf("reorder: re-driving entity %q: %w", c.Entity, ErrUnknownEntity)
 		}
-		en.redrive = true
+		beginRedrive(&en.row, &en.held)
+		m.host.Dirty(en.slot)
 		m.enqueue(en, now)
 		return nil
 	case "flush":
@@ -272,19 +273,14 @@ func (m *Machine) decideHand() {
 		return
 	}
 	m.step(h.owner, Input{Kind: InputRecord, Event: h.ev}, h.now)
-	h.paused = m.seq.paused
 }
 
 // goOn continues with an entity that has more to do.
 func (m *Machine) goOn(en *entity) {
-	kind := InputMore
-	if en.redrive {
-		en.redrive, kind = false, InputRedrive
-	}
 	if en.since == atRestart {
 		en.since = m.ticked
 	}
-	m.step(en, Input{Kind: kind}, en.since)
+	m.step(en, Input{Kind: InputMore}, en.since)
 }
 
 // fire fires the earliest timer of the entity, at the time that it was due.
@@ -314,7 +310,16 @@ func (m *Machine) step(en *entity, in Input, now int64) {
 	m.cur = en
 	out, more := m.seq.Step(&en.row, &en.held, in, now, stepBudget)
 	m.out, m.at = out, 0
-	if more {
+	if m.seq.paused {
+		m.hand.paused = true
+	}
+	if more && in.Kind == InputOutcome && !m.seq.redriving() { // a re-drive lets what it caused go first
+		m.dequeue(en)
+		en.queued, en.since = true, now
+		m.queue = append(m.queue, nil)
+		copy(m.queue[1:], m.queue)
+		m.queue[0] = en
+	} else if more {
 		m.enqueue(en, now)
 	}
 	if m.seq.changed && en.slot != nil {

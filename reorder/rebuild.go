@@ -58,8 +58,10 @@ func (m *Machine) PlanRebuild(slot *topology.Entity, log []policies.Metadata) (*
 
 // PlanRebuild folds the log of one entity, given what is live: it decides which
 // events are applied and in which order, and what the row becomes. Nothing is
-// changed. Events with a letter are left alone, an id that was renumbered keeps its
-// live number, and a log that lacks an applied event is refused (LostEventError).
+// changed. Letters are left alone: one whose event the log applies stays, and can never
+// be next. An id that was renumbered keeps its live number, and a log that lacks an
+// applied event is refused (LostEventError). The caller leaves events out that the
+// handler refuses.
 func PlanRebuild(c policies.Contract, live *Row, held Held, entity string, log []policies.Metadata) (*Rebuild, error) {
 	if live.retrying() {
 		return nil, ErrRetrying
@@ -120,10 +122,8 @@ func (f *refold) begin() {
 func (f *refold) sort() {
 	for i := range f.log {
 		m := &f.log[i]
-		ev := Event{}
-		ev.Metadata = *m
 		hash := f.seq.hashOf(m)
-		if f.seq.bySeq && !usable(m) || m.Epoch > f.live.epoch || f.held.FindLetter(hash, m.Epoch, ev.position()) != nil {
+		if f.seq.bySeq && !usable(m) || m.Epoch > f.live.epoch {
 			continue
 		}
 		number := m.Sequence
@@ -159,16 +159,19 @@ func (f *refold) fold(e refoldEntry) {
 		f.void(m, e)
 		return
 	}
-	_, remembered := f.live.ids.find(e.hash)
-	known := e.hash != 0 && remembered
+	entry, remembered := f.live.ids.find(e.hash)
+	known := e.hash != 0 && remembered && entry.applied()
 	switch {
 	case f.seq.bySeq && m.Epoch < f.live.epoch:
+		if !known && len(f.live.ids.ring) < f.contract.IDMemory {
+			return // nothing was forgotten: it was never applied
+		}
 		known = true
 	case f.seq.bySeq:
 		if n < row.start || f.out.places[n] {
 			return
 		}
-		known = n <= f.live.last || f.live.Ahead(n)
+		known = n <= f.live.last || f.live.Ahead(n) // at or before the cutoff
 		if !known && !f.place(m, e) {
 			return
 		}
@@ -285,7 +288,7 @@ func (f *refold) complete() error {
 	if lost == nil && f.live.rare != nil {
 		for _, a := range f.live.rare.ahead {
 			for n := a.from; n <= a.to && lost == nil; n++ {
-				if !f.out.places[n] {
+				if !f.out.places[n] && !f.live.rare.holes.has(n) {
 					lost = &LostEventError{Entity: f.entity, Number: n, HasNumber: true}
 				}
 			}

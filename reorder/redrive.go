@@ -1,17 +1,16 @@
 package reorder
 
 import (
-	"math"
-
 	"github.com/streamrun/streamrun/policies"
 	"github.com/streamrun/streamrun/topology"
 )
 
-// redrive begins a re-drive: letters are applied in sequence order, one attempt
+// beginRedrive begins a re-drive: letters are applied in sequence order, one attempt
 // each, up to the first that is not next or fails. An entity in local retry has none.
-func (s *Sequencer) redrive() {
-	if !s.row.retrying() && s.held.Letters() > 0 {
-		s.row.more().redriving = true
+// The row remembers it: a restart goes on.
+func beginRedrive(row *Row, held Held) {
+	if !row.retrying() && held.Letters() > 0 {
+		row.more().redriving = true
 	}
 }
 
@@ -25,51 +24,44 @@ func (s *Sequencer) redriveOne() {
 		x.redriving = false
 		return
 	}
-	l := s.nextToRedrive()
-	if l == nil {
-		x.redriving = false
-		s.unpark()
+	if l := s.nextToRedrive(); l != nil {
+		s.apply(l, s.unasked(l), true)
 		return
 	}
-	if s.byVersion && !s.wins(l) {
-		s.held.RemoveLetter(l)
-		s.remember(l, false)
-		s.drop(l, policies.ReasonSuperseded, 14)
-		return
-	}
-	try := tryOrder
-	if s.causeMissing(l) {
-		try = tryUnordered // the operator's word
-	}
-	s.apply(l, try, true)
+	s.endRedrive()
+}
+
+func (s *Sequencer) endRedrive() {
+	s.row.more().redriving = false
+	s.unpark()
 }
 
 // nextToRedrive returns the letter whose turn it is. A letter's number is taken as
-// undecided even if it is void. In the orders without numbers the letters that
-// park have their turn one by one.
+// undecided even if it is void.
 func (s *Sequencer) nextToRedrive() *Event {
-	l := s.firstRedrivable()
-	if !s.bySeq {
-		for l != nil && !l.Parks {
-			l = s.held.NextLetter(l)
-		}
-		return l
-	}
-	if l == nil || !s.redrivable(l, true) || l.Number != s.row.nextWithout(l.Number) || s.taken(l.Number) {
+	l := s.redrivableAfter(s.firstPivot())
+	if l != nil && s.bySeq && (l.Number != s.row.nextWithout(l.Number) || s.taken(l.Number)) {
 		return nil
 	}
 	return l
 }
 
-// firstRedrivable returns the first letter that is not passed over: with a number
+// redrivableAfter returns the first letter after the given one that is not passed over.
+func (s *Sequencer) redrivableAfter(l *Event) *Event {
+	for l = s.held.NextLetter(l); l != nil && !s.redrivable(l); l = s.held.NextLetter(l) {
+	}
+	return l
+}
+
+// firstPivot is what comes before every letter that can be next: in a sequence those
 // of the epoch above last.
-func (s *Sequencer) firstRedrivable() *Event {
+func (s *Sequencer) firstPivot() *Event {
 	if !s.bySeq {
-		return s.held.NextLetter(nil)
+		return nil
 	}
 	var pivot Event
-	pivot.Epoch, pivot.HasSequence, pivot.Sequence, pivot.Ordinal = s.row.epoch, true, s.row.last, math.MaxInt64-1
-	return s.held.NextLetter(&pivot)
+	pivot.Epoch, pivot.HasSequence, pivot.Sequence = s.row.epoch, true, s.row.last+1
+	return &pivot
 }
 
 // unpark ends the parking when no letter is left that keeps the entity parked and
@@ -78,8 +70,8 @@ func (s *Sequencer) unpark() {
 	if !s.row.parked || s.row.rare.evacuate != "" {
 		return
 	}
-	for l := s.firstRedrivable(); l != nil; l = s.held.NextLetter(l) {
-		if l.Parks && s.redrivable(l, true) {
+	for l := s.redrivableAfter(s.firstPivot()); l != nil; l = s.redrivableAfter(l) {
+		if l.Parks {
 			return
 		}
 	}

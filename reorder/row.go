@@ -18,7 +18,7 @@ type Row struct {
 // rare is the part of a row that an entity in order does not need.
 type rare struct {
 	holes spans  // given up, at or below last
-	ahead spans  // applied above last
+	ahead spans  // decided above last: applied, or holes of events that failed
 	void  claims // above last: nobody waits for them
 
 	winner  *winner  // order_by=version
@@ -90,7 +90,7 @@ func (r *Row) Holes(f func(from, to int64)) {
 	}
 }
 
-// Ahead reports whether the number was applied before its turn and last has not passed it.
+// Ahead reports whether the number was decided before its turn and last has not passed it.
 func (r *Row) Ahead(number int64) bool { return r.rare != nil && r.rare.ahead.has(number) }
 
 func (r *Row) more() *rare {
@@ -170,6 +170,20 @@ func (x *rare) giveUp(from, to int64) {
 	if from <= to {
 		x.holes.add(from, to)
 	}
+}
+
+// appliedAhead is the greatest number that was applied ahead, -1 if there is none.
+func (x *rare) appliedAhead() int64 {
+	for i := len(x.ahead) - 1; i >= 0; i-- {
+		n := x.ahead[i].to
+		for j := x.holes.find(n); j < len(x.holes) && x.holes[j].from <= n; j = x.holes.find(n) {
+			n = x.holes[j].from - 1
+		}
+		if n >= x.ahead[i].from {
+			return n
+		}
+	}
+	return -1
 }
 
 // full reports whether one more span could exceed the bound.

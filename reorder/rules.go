@@ -17,7 +17,7 @@ func (s *Sequencer) record(in *topology.OrderEvent) {
 		return
 	}
 	if s.bySeq && !usable(&in.Metadata) {
-		s.letter(ev, policies.ReasonInvalidMetadata, 0, false)
+		s.refuse(ev, policies.ReasonInvalidMetadata, 0, false)
 		return
 	}
 	if !row.known {
@@ -38,10 +38,12 @@ func (s *Sequencer) record(in *topology.OrderEvent) {
 		return
 	}
 	switch {
+	case s.madeVoid(ev):
+		s.duplicate(ev)
 	case ev.Epoch < row.epoch:
-		s.letter(ev, policies.ReasonStaleEpoch, 2, false)
+		s.refuse(ev, policies.ReasonStaleEpoch, 2, false)
 	case ev.Epoch > row.epoch:
-		s.letter(ev, policies.ReasonUnexpectedEpoch, 2, false)
+		s.refuse(ev, policies.ReasonUnexpectedEpoch, 2, false)
 	default:
 		s.place(ev)
 	}
@@ -100,8 +102,7 @@ func (s *Sequencer) decided(ev *Event) bool {
 				return true
 			}
 		}
-		by, void := x.void.get(ev.Number)
-		return s.bySeq && void && ev.Epoch == row.epoch && by == ev.hash // that id never claims it
+		return false
 	}
 	// The id is the number itself.
 	if !s.bySeq || ev.Epoch != row.epoch {
@@ -113,7 +114,16 @@ func (s *Sequencer) decided(ev *Event) bool {
 	if e := row.trying(ev.Number); e != nil {
 		return e.hash == 0
 	}
-	return row.Ahead(ev.Number) && !row.ids.at(ev.Number)
+	return row.Ahead(ev.Number) && !row.ids.at(ev.Number) && !x.holes.has(ev.Number)
+}
+
+// madeVoid reports whether the event's id made its number void: it never claims it.
+func (s *Sequencer) madeVoid(ev *Event) bool {
+	if s.row.rare == nil || !s.bySeq || ev.Epoch != s.row.epoch {
+		return false
+	}
+	by, void := s.row.rare.void.get(ev.Number)
+	return void && by == ev.hash
 }
 
 // duplicate drops the event in hand; its number becomes void if nobody decided it
@@ -121,7 +131,7 @@ func (s *Sequencer) decided(ev *Event) bool {
 func (s *Sequencer) duplicate(ev *Event) {
 	row, n := s.row, ev.Number
 	s.changed = false
-	if s.bySeq && ev.Epoch == row.epoch && n > row.last && !s.taken(n) &&
+	if s.bySeq && ev.Epoch == row.epoch && n > row.last && !s.taken(n) && row.trying(n) == nil &&
 		!s.held.LetterAt(ev.Epoch, n) && !row.full(s.contract.MaxHoles) {
 		if _, void := row.more().void.get(n); !void {
 			row.rare.void.add(n, ev.hash)
@@ -131,17 +141,23 @@ func (s *Sequencer) duplicate(ev *Event) {
 	s.drop(ev, policies.ReasonDuplicate, 3)
 }
 
-// taken reports whether an event that is held, tried again or applied ahead has the number.
+// taken reports whether an event that is held or decided ahead has the number. One
+// that is tried again has it too as long as a durable buffer keeps it.
 func (s *Sequencer) taken(n int64) bool {
-	return s.held.Get(n) != nil || s.row.trying(n) != nil || s.row.Ahead(n)
+	if s.held.Get(n) != nil || s.row.Ahead(n) {
+		return true
+	}
+	e := s.row.trying(n)
+	return e != nil && e.kept && s.ledger.durable
 }
 
 // again4 decides about another delivery of an event that has a letter (R4).
 func (s *Sequencer) again4(ev *Event) {
 	row, n := s.row, ev.Number
-	if s.bySeq && ev.Epoch == row.epoch && !row.parked && n > row.last && n == row.nextWithout(n) && !s.taken(n) {
-		ev.resolves = true
-		s.inOrder(ev)
+	if s.bySeq && ev.Epoch == row.epoch && !row.parked && !row.retrying() && n > row.last && n == row.nextWithout(n) && !s.taken(n) && !s.madeVoid(ev) {
+		if s.inOrder(ev); s.flight.active {
+			s.out[len(s.out)-1].Rule = 4
+		}
 		return
 	}
 	s.changed = false
@@ -172,33 +188,33 @@ func (s *Sequencer) place(ev *Event) {
 
 func (s *Sequencer) placeNumber(ev *Event) {
 	row, n := s.row, ev.Number
-	if n <= row.last {
-		switch {
-		case row.rare != nil && row.rare.holes.has(n) && row.trying(n) == nil:
-			s.late(ev)
-		case row.trying(n) != nil || row.ids.at(n):
-			s.conflict(ev)
-		default:
-			s.drop(ev, policies.ReasonDuplicate, 7)
-		}
+	switch {
+	case row.rare != nil && row.rare.holes.has(n):
+		s.late(ev)
 		return
-	}
-	if s.taken(n) {
+	case n > row.last && s.taken(n), n <= row.last && (row.ids.at(n) || s.late4(n)):
 		s.conflict(ev)
 		return
-	}
-	next, busy := row.nextWithout(n), s.busy()
-	if n == next {
-		if busy {
-			s.hold(ev, true, 13, next)
-		} else {
-			s.inOrder(ev)
-		}
+	case n <= row.last:
+		s.drop(ev, policies.ReasonDuplicate, 7)
 		return
 	}
-	early := s.class(ev).Early == policies.EarlyApply && !row.full(s.contract.MaxHoles)
-	if busy && !early {
-		s.hold(ev, true, 13, next)
+	s.claim(ev)
+	next, busy := row.nextWithout(n), s.busy()
+	early := s.class(ev).Early == policies.EarlyApply && !row.full(s.contract.MaxHoles) && row.trying(n) == nil
+	looks := ev.try == tryLook && s.contract.Gap == policies.GapRetry
+	switch {
+	case busy && looks:
+		s.look(ev)
+		return
+	case busy && !early:
+		s.hold(ev, true, s.busyRule(), next)
+		return
+	case n == next && busy:
+		s.apply(ev, s.unasked(ev), false)
+		return
+	case n == next:
+		s.inOrder(ev)
 		return
 	}
 	if minus(n, s.highest()) > s.contract.MaxJump {
@@ -212,10 +228,33 @@ func (s *Sequencer) placeNumber(ev *Event) {
 	s.gap(ev, next)
 }
 
+// late4 reports whether an event with this number was dead-lettered as late.
+func (s *Sequencer) late4(n int64) bool {
+	return s.held.Letters() > 0 && s.held.LetterWith(s.row.epoch, n, policies.ReasonLate)
+}
+
+// claim takes a void number: another id than the one that made it void has it now.
+func (s *Sequencer) claim(ev *Event) {
+	if s.row.rare == nil {
+		return
+	}
+	if by, void := s.row.rare.void.get(ev.Number); void {
+		s.row.rare.void.remove(ev.Number)
+		s.claimed = claim{span{ev.Number, ev.Number}, by}
+	}
+}
+
 // busy reports whether the rest waits: for a local retry (R13), or, where a gap is
-// given up at once, for the cause of the event whose turn it is.
+// given up at once, because the event whose turn it is waits for its cause (R18).
 func (s *Sequencer) busy() bool {
 	return s.row.retrying() || s.contract.Gap == policies.GapApply && s.causallyHeld(s.row.next())
+}
+
+func (s *Sequencer) busyRule() policies.Rule {
+	if s.row.retrying() {
+		return 13
+	}
+	return 18
 }
 
 // highest is the greatest number that is applied, held or tried again (R10).
@@ -225,9 +264,7 @@ func (s *Sequencer) highest() int64 {
 		highest = max(highest, e.Number)
 	}
 	if x := s.row.rare; x != nil {
-		if n := len(x.ahead); n > 0 {
-			highest = max(highest, x.ahead[n-1].to)
-		}
+		highest = max(highest, x.appliedAhead())
 		for _, e := range x.tries {
 			highest = max(highest, e.Number)
 		}
@@ -244,14 +281,10 @@ func (s *Sequencer) gap(ev *Event, next int64) {
 		s.look(ev)
 	case policies.GapApply:
 		if s.row.full(s.contract.MaxHoles) {
-			s.park(policies.ReasonEntityParked, 10)
-			s.refuse(ev, policies.ReasonEntityParked, 10, true)
-			return
+			s.parkWith(ev, policies.ReasonEntityParked, 10)
+		} else {
+			s.apply(ev, s.unasked(ev), false)
 		}
-		if s.causeMissing(ev) { // the gap is given up, and then it is the next one
-			s.row.skipTo(ev.Number - 1)
-		}
-		s.inOrder(ev)
 	default:
 		s.hold(ev, false, 10, next)
 	}
@@ -259,17 +292,17 @@ func (s *Sequencer) gap(ev *Event, next int64) {
 
 // conflict decides about an event whose number another id has (R7).
 func (s *Sequencer) conflict(ev *Event) {
-	park := s.class(ev).Conflict == policies.ConflictPark
-	if s.refuse(ev, policies.ReasonSequenceConflict, 7, park) && park {
-		s.park(policies.ReasonEntityParked, 7)
+	if s.class(ev).Conflict == policies.ConflictPark {
+		s.parkWith(ev, policies.ReasonSequenceConflict, 7)
+	} else {
+		s.refuse(ev, policies.ReasonSequenceConflict, 7, false)
 	}
 }
 
 // late decides about an event whose number is a hole (R8).
 func (s *Sequencer) late(ev *Event) {
 	if s.row.full(s.contract.MaxHoles) { // closing it could split a span
-		s.park(policies.ReasonEntityParked, 8)
-		s.refuse(ev, policies.ReasonEntityParked, 8, true)
+		s.parkWith(ev, policies.ReasonEntityParked, 8)
 		return
 	}
 	n := ev.Number
@@ -357,14 +390,13 @@ func (s *Sequencer) placeTime(ev *Event) {
 	if s.held.Len() < s.contract.MaxHeld || s.releases(source, mark) {
 		s.put(ev, false, 17, 0)
 		s.outside.Accept(source, mark)
-	} else if s.overflow(ev) {
-		s.outside.Accept(source, mark)
+	} else {
+		s.overflow(ev)
 	}
 }
 
-// releases reports whether the first of the held events may go once the watermark
-// of the source is at mark.
+// releases reports whether a held event may go once the watermark of the source is at mark.
 func (s *Sequencer) releases(source int, mark int64) bool {
-	e := s.held.Min()
-	return e != nil && e.Source == source && e.EventTime <= mark && !s.row.retrying()
+	e := s.held.MinOf(source)
+	return e != nil && e.EventTime <= mark && !s.row.retrying()
 }

@@ -35,12 +35,14 @@ type Sequencer struct {
 	limit int
 	in    *topology.OrderEvent // the event in hand
 
-	out     []topology.Decision
-	flight  flight
-	scratch Event
-	newborn bool // the event in hand is the first of its entity
-	paused  bool // the event in hand was not consumed
-	changed bool // the row may have changed
+	out      []topology.Decision
+	flight   flight
+	deferred *Event // decided again after the drain that its overflow brought about (R12)
+	scratch  Event
+	newborn  bool  // the event in hand is the first of its entity
+	paused   bool  // the event in hand was not consumed
+	claimed  claim // the void number that the event in hand took
+	changed  bool  // the row may have changed
 }
 
 // Outside is what a sequencer asks of its caller about things beyond the entity.
@@ -48,9 +50,9 @@ type Outside interface {
 	// Payload returns the bytes of the event in hand for keeping.
 	Payload(ev *topology.OrderEvent) []byte
 	// CauseApplied reports whether the event of the id was applied, and CauseOf
-	// returns the cause of an event that is not decided, or "" (R18).
+	// returns the cause of a held event (R18).
 	CauseApplied(id string) bool
-	CauseOf(id string) string
+	CauseOf(id string) (cause string, held bool)
 	// Applied says that the event was applied; only causal contracts say so.
 	Applied(ev *topology.OrderEvent)
 	// Watermark returns the watermark of the source; Accept moves it to at least that (R17).
@@ -108,10 +110,10 @@ func NewSequencer(c policies.Contract, sources int, outside Outside) *Sequencer 
 }
 
 // Step decides about one input of the entity whose row and held events are lent.
-// It ends at an apply or a compensation, whose outcome the next Step must bring, or
-// when about budget decisions are made; more says that the entity is not done, and
-// the next Step with its row must be an InputMore. The decisions are valid until
-// the next Step.
+// It ends at an apply or a compensation, whose outcome the next Step must bring; at
+// that outcome; or when about budget decisions are made. more says that the entity
+// is not done: the next Step with its row must be an InputMore, and it must be the
+// very next one after an outcome. The decisions are valid until the next Step.
 func (s *Sequencer) Step(row *Row, held Held, input Input, now int64, budget int) (decisions []topology.Decision, more bool) {
 	s.row, s.held, s.now, s.limit = row, held, now, max(budget, 1)
 	s.out, s.paused, s.changed = s.out[:0], false, true
@@ -120,18 +122,24 @@ func (s *Sequencer) Step(row *Row, held Held, input Input, now int64, budget int
 		s.record(input.Event)
 	case InputOutcome:
 		s.outcome(input.Outcome)
+		return s.out, s.unsettled() // what follows from it is decided after it
 	case InputTick:
 		s.fire()
 	case InputRedrive:
-		s.redrive()
+		beginRedrive(row, held)
 	case InputRelease:
 		s.apply(input.Released, tryOrder, false)
 	case InputMore:
 	}
-	if !s.flight.active && (row.rare != nil || held.Len() > 0) {
+	if !s.flight.active && s.unsettled() {
 		more = s.proceed()
 	}
 	return s.out, more
+}
+
+// unsettled reports whether proceed may have something to do.
+func (s *Sequencer) unsettled() bool {
+	return s.row.rare != nil || s.held.Len() > 0 || s.deferred != nil
 }
 
 // Refuse dead-letters a delivered record that has no metadata: a letter of no entity.
@@ -144,13 +152,18 @@ func (s *Sequencer) Refuse(ev *topology.OrderEvent, reason policies.Reason) []to
 // proceed does what has become possible: it drains, re-drives, and then sees to the
 // timer of the head hole. It reports whether the budget cut it.
 func (s *Sequencer) proceed() (more bool) {
-	for s.drainable() || s.redriving() {
-		if len(s.out) >= s.limit {
+	for s.drainable() || s.deferred != nil || s.redriving() {
+		if len(s.out) >= s.limit && s.deferred == nil {
 			return true
 		}
-		if s.drainable() {
+		switch {
+		case s.drainable():
 			s.drainOne()
-		} else {
+		case s.deferred != nil:
+			ev := s.deferred
+			s.deferred = nil
+			s.place(ev)
+		default:
 			s.redriveOne()
 		}
 		if s.flight.active {
@@ -166,7 +179,7 @@ func (s *Sequencer) proceed() (more bool) {
 
 // identify fills the scratch event with the event in hand.
 func (s *Sequencer) identify(in *topology.OrderEvent) *Event {
-	s.in = in
+	s.in, s.claimed = in, claim{}
 	ev := &s.scratch
 	*ev = Event{OrderEvent: *in, hash: s.hashOf(&in.Metadata)}
 	if s.bySeq {
@@ -231,8 +244,11 @@ func (s *Sequencer) park(reason policies.Reason, rule policies.Rule) {
 // pause leaves the event in hand undelivered.
 func (s *Sequencer) pause(rule policies.Rule) {
 	s.paused = true
-	if s.newborn {
+	switch {
+	case s.newborn:
 		*s.row = Row{}
+	case s.claimed.hash != 0:
+		s.row.more().void.add(s.claimed.from, s.claimed.hash)
 	}
 	s.emit(topology.Decision{Kind: topology.DecidePause, Rule: rule, Event: s.in})
 }
@@ -240,24 +256,14 @@ func (s *Sequencer) pause(rule policies.Rule) {
 // room reports whether so many more letters fit (R19).
 func (s *Sequencer) room(n int) bool { return s.held.Letters()+n <= s.contract.MaxDLQ }
 
-// letter dead-letters the event. When the letter does not fit it answers false: the
-// event in hand is paused, any other stays what it is (R19).
+// letter dead-letters the event, or answers false if the letter does not fit.
 func (s *Sequencer) letter(ev *Event, reason policies.Reason, rule policies.Rule, parks bool) bool {
-	if ev.resolves { // it has a letter already: no second one
-		if l := s.held.FindLetter(ev.hash, ev.Epoch, ev.position()); l != nil {
-			l.Parks = l.Parks || parks
-			s.held.Touch(l)
-			s.drop(ev, policies.ReasonDuplicateOfDLQ, rule)
-			return true
-		}
-	}
 	if !s.room(1) {
-		if ev.state == stateFresh {
-			s.pause(19)
-		}
 		return false
 	}
-	shown, bare := s.shown(ev), !s.redrivable(ev, parks)
+	shown := s.shown(ev)
+	ev.Reason, ev.Rule, ev.Parks = reason, rule, parks
+	bare := !s.redrivable(ev)
 	e := ev
 	if ev == &s.scratch {
 		if bare {
@@ -268,30 +274,63 @@ func (s *Sequencer) letter(ev *Event, reason policies.Reason, rule policies.Rule
 			e = s.keep(ev)
 		}
 	}
-	e.Reason, e.Rule, e.Parks, e.bare, e.resolves = reason, rule, parks, bare, false
+	e.bare = bare
 	s.ledger.move(e, stateLetter)
 	s.held.AddLetter(e)
 	s.emit(topology.Decision{Kind: topology.DecideDeadLetter, Rule: rule, Reason: reason, Event: shown})
 	return true
 }
 
-// redrivable reports whether the letter of an event can ever be next.
-func (s *Sequencer) redrivable(e *Event, parks bool) bool {
-	if !s.bySeq {
-		return parks
+// parkable reports whether a parking fits (R19): letters of the held events, and
+// more of its own for the event.
+func (s *Sequencer) parkable(ev *Event, own int) bool {
+	if s.held.Get(ev.Number) == ev {
+		own--
 	}
-	return usable(&e.Metadata) && e.Epoch == s.row.epoch && e.Sequence > s.row.last
+	return s.room(s.held.Len() + own)
 }
 
-// refuse dead-letters the event. One that is not in hand and whose letter does not
-// fit is asked about again later.
+// parkWith dead-letters the event and parks the entity, if all letters fit.
+func (s *Sequencer) parkWith(ev *Event, reason policies.Reason, rule policies.Rule) {
+	if !s.parkable(ev, 1) {
+		s.postpone(ev)
+		return
+	}
+	s.settle(ev)
+	s.letter(ev, reason, rule, true)
+	s.park(policies.ReasonEntityParked, rule)
+}
+
+// postpone leaves an event undecided because a letter does not fit (R19): the one in
+// hand is paused, any other is asked about again later.
+func (s *Sequencer) postpone(ev *Event) {
+	if ev.state == stateFresh {
+		s.pause(19)
+	} else {
+		s.tryAgain(ev, tryLook)
+	}
+}
+
+// redrivable reports whether a letter can still be next.
+func (s *Sequencer) redrivable(l *Event) bool {
+	if e, ok := s.row.ids.find(l.hash); l.Epoch != s.row.epoch || ok && e.applied() {
+		return false // of an old epoch, or applied by a rebuild
+	}
+	switch {
+	case s.byVersion:
+		return s.wins(l)
+	case s.byTime:
+		return l.Parks || l.Reason == policies.ReasonPoison
+	}
+	return usable(&l.Metadata) && l.Sequence > s.row.last && !s.row.Ahead(l.Sequence)
+}
+
+// refuse dead-letters the event, or postpones it.
 func (s *Sequencer) refuse(ev *Event, reason policies.Reason, rule policies.Rule, parks bool) bool {
 	if s.letter(ev, reason, rule, parks) {
 		return true
 	}
-	if ev.state != stateFresh {
-		s.tryAgain(ev, tryLook)
-	}
+	s.postpone(ev)
 	return false
 }
 

@@ -198,7 +198,7 @@ func (m *Machine) restoreHeld(key, value []byte) error {
 	}
 	e.heldStored = true
 	en.held.Put(e)
-	if e.waiting {
+	if e.waiting = e.waiting && !m.seq.byTime; e.waiting {
 		x := en.row.more()
 		x.waiting = append(x.waiting, e.Number)
 	}

@@ -63,12 +63,11 @@ func (m *Machine) unblock(en *entity) {
 }
 
 // index keeps an event in the indexes that its state asks for: of waiting events
-// under event time, of undecided ones in a causal contract.
+// under event time, of held ones in a causal contract.
 func (m *Machine) index(e *Event) {
-	undecided := e.state == stateHeld || e.state == stateRetrying
 	switch {
-	case m.causes != nil && e.Causation != "":
-		m.causes.note(e, undecided)
+	case m.causes != nil:
+		m.causes.note(e)
 	case m.seq.byTime && e.state == stateHeld && !e.indexed:
 		e.indexed = true
 		m.marks[e.Source].wait.Set(e)

@@ -30,9 +30,10 @@ type Host struct {
 	inHand  *delivery
 	waiting []scenario.Rebuild // rebuilds that wait for a local retry
 
-	now        int64
-	generation int64
-	out        results
+	now           int64
+	generation    int64
+	savedRebuilds int // requests when the process wrote last
+	out           results
 }
 
 // disk is what survives a crash. Each field is written whole, in one atomic write.
@@ -112,6 +113,7 @@ func (h *Host) start() error {
 
 // crash ends the process and starts the next one.
 func (h *Host) crash() error {
+	h.out.rebuilds = h.out.rebuilds[:h.savedRebuilds]
 	h.world.forget(h.contract.Buffer != policies.BufferVolatile)
 	return h.start()
 }
@@ -133,6 +135,8 @@ func (h *Host) commit() {
 		}
 	})
 	h.disk.counts = h.machine.Counts()
+	h.world.save()
+	h.savedRebuilds = len(h.out.rebuilds)
 }
 
 // Do implements scenario.Host.
@@ -171,6 +175,7 @@ func (h *Host) perform(s scenario.Step) error {
 		if errors.Is(err, reorder.ErrUnknownEntity) {
 			return nil // nothing to re-drive
 		}
+		h.commit() // the order is known before anything follows from it
 		return err
 	case scenario.Fix:
 		h.world.fixed[s.ID] = true
@@ -179,7 +184,9 @@ func (h *Host) perform(s scenario.Step) error {
 		h.waiting = append(h.waiting, s.Rebuild)
 		return nil
 	case scenario.Flush:
-		return h.machine.Command(topology.OrderCommand{Kind: "flush"}, s.At)
+		err := h.machine.Command(topology.OrderCommand{Kind: "flush"}, s.At)
+		h.commit() // the end of the input is known before anything follows from it
+		return err
 	}
 	return fmt.Errorf("host: step kind %d is unknown", s.Kind)
 }
@@ -219,6 +226,7 @@ func (h *Host) deliver(ev scenario.Event) error {
 	d := h.world.deliver(ev)
 	if ev.HasGeneration && ev.Generation < h.generation { // R1
 		d.is = policies.Fenced
+		d.saved.is = policies.Fenced
 		h.out.note(d, 1, policies.Fenced, "", "an older owner handled it: nothing of it is written")
 		c := h.out.fencedCounts[ev.Partition]
 		c.Delivered, c.Fenced = c.Delivered+1, c.Fenced+1
@@ -230,20 +238,11 @@ func (h *Host) deliver(ev scenario.Event) error {
 		h.stopped[ev.Partition] = append(h.stopped[ev.Partition], d)
 		return nil
 	}
-	if ev.Crash == scenario.BeforeState && !d.crashed {
-		d.crashed = true
-		d.is = lost
-		return h.crash()
-	}
 	if err := h.offer(d); err != nil {
 		return err
 	}
 	if d.is == policies.Paused {
 		h.stopped[ev.Partition] = append(h.stopped[ev.Partition], d)
-	}
-	if ev.Crash != scenario.NoCrash && !d.crashed {
-		d.crashed = true
-		return h.crash()
 	}
 	return nil
 }
@@ -262,6 +261,7 @@ func (h *Host) offer(d *delivery) error {
 
 // drive hands the decisions out until there is none.
 func (h *Host) drive() error {
+	booked, skipped := false, false
 	for {
 		d, ok := h.machine.Next()
 		if !ok {
@@ -269,12 +269,17 @@ func (h *Host) drive() error {
 			return nil
 		}
 		if d.Kind == topology.DecideApply || d.Kind == topology.DecideCompensate {
+			if x := h.world.of(d.Event); skipped || booked && (x != h.inHand || x.is == policies.Held) { // what follows is written after it
+				h.commit()
+			}
+			booked, skipped = false, false
 			if died, err := h.apply(d); died || err != nil {
 				return err
 			}
 			continue
 		}
 		h.book(d)
+		booked, skipped = true, skipped || d.Kind == topology.DecideSkip
 	}
 }
 
@@ -282,14 +287,18 @@ func (h *Host) drive() error {
 func (h *Host) apply(d topology.Decision) (died bool, err error) {
 	x := h.world.of(d.Event)
 	at := x.event.Crash
-	if x.crashed {
+	late := d.Kind == topology.DecideCompensate
+	if x.crashed || late {
 		at = scenario.NoCrash
 	}
-	if at == scenario.BeforeState {
+	outcome := topology.OutcomeDone // a compensation is another function than the one that fails
+	if !late {
+		outcome = h.world.handle(x)
+	}
+	if at == scenario.BeforeState && outcome == topology.OutcomeDone {
 		x.crashed = true
 		return true, h.crash()
 	}
-	outcome := h.world.handle(x)
 	data := string(d.Event.Payload)
 	if x == h.inHand && d.Event.Payload == nil {
 		data = x.event.Data
@@ -297,20 +306,19 @@ func (h *Host) apply(d topology.Decision) (died bool, err error) {
 	h.book(d)
 	h.machine.Outcome(outcome)
 	if outcome != topology.OutcomeDone {
-		h.commit()
 		return false, nil
 	}
 	var e *effect
-	late := d.Kind == topology.DecideCompensate
 	if late {
 		x.is = policies.Compensated
 		h.out.compensated = append(h.out.compensated, x.entry(""))
 	} else {
-		x.is = policies.Applied
-		h.out.applied = append(h.out.applied, x.entry(""))
-		if d.Mode == topology.ApplyUnordered {
+		h.resolve(x)
+		if d.Mode == topology.ApplyUnordered || d.Mode == topology.ApplyAhead && h.lacksCause(x) {
 			h.out.unordered = append(h.out.unordered, x.entry(""))
 		}
+		x.is = policies.Applied
+		h.out.applied = append(h.out.applied, x.entry(""))
 		h.change(x.event.Entity, data)
 	}
 	if wants := h.contract.ClassOf(x.event.Class).Effects; wants == policies.EffectsAlways || wants == policies.EffectsInOrder && !late {
@@ -327,12 +335,30 @@ func (h *Host) apply(d topology.Decision) (died bool, err error) {
 	}
 	if at == scenario.AfterEffect {
 		x.crashed = true
-		h.world.receive(x)
-		h.out.effects[e.key]++
+		h.transmit(e)
 		return true, h.crash()
 	}
 	h.send(e)
 	return false, nil
+}
+
+// resolve takes the letters of an applied event out of the queue.
+func (h *Host) resolve(x *delivery) {
+	resolved := false
+	for _, d := range h.world.deliveries {
+		if d.is == policies.DeadLettered && d.event.Entity == x.event.Entity && d.event.ID == x.event.ID {
+			if d.is = policies.Applied; !resolved {
+				h.out.resolved = append(h.out.resolved, d.entry(""))
+			}
+			resolved = true
+		}
+	}
+}
+
+// lacksCause reports whether the event's cause was not applied.
+func (h *Host) lacksCause(x *delivery) bool {
+	return h.contract.Causal && x.event.After != "" &&
+		!slices.ContainsFunc(h.out.applied, func(e scenario.Entry) bool { return e.ID == x.event.After })
 }
 
 // change is the user's fold: a text that grows, or the newest one.
@@ -352,14 +378,19 @@ func (h *Host) key(entity string, epoch, sequence int64, id string) string {
 	return entity + "/" + id
 }
 
-// send sends an effect until the receiver acknowledges it, and records the outcome.
+// send transmits an effect and records the outcome.
 func (h *Host) send(e *effect) {
+	h.transmit(e)
+	h.disk.done[e.key] = true
+	h.disk.pending = slices.DeleteFunc(h.disk.pending, func(p *effect) bool { return p == e })
+}
+
+// transmit sends an effect until the receiver acknowledges it.
+func (h *Host) transmit(e *effect) {
 	for acknowledged := false; !acknowledged; {
 		h.out.effects[e.key]++
 		acknowledged = h.world.receive(e.of)
 	}
-	h.disk.done[e.key] = true
-	h.disk.pending = slices.DeleteFunc(h.disk.pending, func(p *effect) bool { return p == e })
 }
 
 // book notes what a decision made of an event.
@@ -376,13 +407,11 @@ func (h *Host) book(d topology.Decision) {
 		}
 		h.note(d, x, disposition)
 	case topology.DecideHold:
-		x.is, x.held = policies.Held, true
+		x.is = policies.Held
+		x.held = true
 		h.note(d, x, policies.Held)
 	case topology.DecideRetry:
 		x.is = policies.Retrying
-		if d.Rule == 10 {
-			x.held = false // looks are volatile
-		}
 		h.note(d, x, policies.Retrying)
 	case topology.DecideDrop:
 		x.is, x.reason = policies.Dropped, d.Reason
@@ -396,12 +425,9 @@ func (h *Host) book(d topology.Decision) {
 	case topology.DecidePause:
 		x.is = policies.Paused
 		h.note(d, x, policies.Paused)
-	case topology.DecideResolve:
-		x.is = policies.Applied
-		h.out.resolved = append(h.out.resolved, x.entry(""))
 	case topology.DecideRequestRebuild:
 		h.out.rebuilds = append(h.out.rebuilds, scenario.Entry{Entity: d.Entity.ID, ID: d.Entity.ID, Note: fmt.Sprintf("from %d", d.From)})
-	case topology.DecideAlarm, topology.DecideArm, topology.DecidePark, topology.DecideUnpark, topology.DecideSkip, topology.DecideFence:
+	case topology.DecideAlarm, topology.DecideArm, topology.DecidePark, topology.DecideUnpark, topology.DecideSkip, topology.DecideFence, topology.DecideResolve:
 	}
 }
 

@@ -67,7 +67,9 @@ func (h *Host) rows(o *scenario.Outcome) {
 			continue
 		}
 		row, entity := h.machine.RowOf(h.Entity(string(id))), string(id)
-		o.Last[entity] = row.Last()
+		if h.contract.OrderBy == policies.BySequence {
+			o.Last[entity] = row.Last()
+		}
 		if row.Parked() {
 			o.Parked = append(o.Parked, scenario.Entry{Entity: entity, ID: entity})
 		}
@@ -94,7 +96,7 @@ func (h *Host) offsets(o *scenario.Outcome) error {
 		switch {
 		case d.is == policies.Paused:
 			c.pending = true
-		case d.is == policies.Retrying, d.is == policies.Held && !durable:
+		case d.is == policies.Retrying && !(durable && d.held), d.is == policies.Held && !durable:
 			c.pending = true
 			if n, ok := lowest[p]; !ok || at < n {
 				lowest[p] = at

@@ -30,9 +30,12 @@ func (h *Host) rebuildWaiting() error {
 // it in and drains (R15).
 func (h *Host) rebuild(r scenario.Rebuild) error {
 	slot := h.Entity(r.Entity)
-	log := make([]policies.Metadata, len(r.Log))
-	for i, ev := range r.Log {
-		log[i] = metadata(ev)
+	var events []scenario.Event // that the handler accepts
+	var log []policies.Metadata
+	for _, ev := range r.Log {
+		if !ev.Poison || h.world.fixed[ev.ID] {
+			events, log = append(events, ev), append(log, metadata(ev))
+		}
 	}
 	plan, err := h.machine.PlanRebuild(slot, log)
 	if err != nil {
@@ -42,7 +45,7 @@ func (h *Host) rebuild(r scenario.Rebuild) error {
 	delete(h.disk.states, r.Entity)
 	var send []*effect
 	for _, e := range plan.Apply {
-		ev := r.Log[e.Index]
+		ev := events[e.Index]
 		h.change(r.Entity, ev.Data)
 		if h.contract.ClassOf(ev.Class).Effects == policies.EffectsNever {
 			continue

@@ -22,11 +22,19 @@ type delivery struct {
 	event  scenario.Event
 	is     policies.Disposition
 	reason policies.Reason
-	held   bool // it was held: a durable buffer keeps it until it is decided
+	held   bool // a durable buffer keeps it until it is decided
+	saved  saved
 
 	crashed       bool // its crash point was passed
 	fails         int  // retryable failures that are left
 	lostAck, down int
+}
+
+// saved is what a delivery was when the process wrote last.
+type saved struct {
+	is     policies.Disposition
+	reason policies.Reason
+	held   bool
 }
 
 func newWorld() world {
@@ -39,7 +47,7 @@ func (w *world) deliver(ev scenario.Event) *delivery {
 	}
 	w.next[ev.Partition] = max(w.next[ev.Partition], ev.Offset+1)
 	d := &delivery{
-		number: int64(len(w.deliveries)) + 1, event: ev, is: lost,
+		number: int64(len(w.deliveries)) + 1, event: ev, is: lost, saved: saved{is: lost},
 		fails: ev.Fail, lostAck: ev.Sink.LostAck, down: ev.Sink.Down,
 	}
 	w.deliveries = append(w.deliveries, d)
@@ -73,9 +81,17 @@ func (w *world) receive(d *delivery) bool {
 	return true
 }
 
+// save remembers what the process has written.
+func (w *world) save() {
+	for _, d := range w.deliveries {
+		d.saved = saved{d.is, d.reason, d.held}
+	}
+}
+
 // forget loses what a process kept in memory alone.
 func (w *world) forget(durable bool) {
 	for _, d := range w.deliveries {
+		d.is, d.reason, d.held = d.saved.is, d.saved.reason, d.saved.held
 		switch d.is {
 		case policies.Held, policies.Retrying:
 			d.is = lost
