@@ -1,0 +1,42 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+)
+
+// A drill is one run: a command, and how many of its last lines tell how it went.
+type drill struct {
+	name  string
+	args  []string
+	lines int
+}
+
+// drills returns the runs of a soak on a feed of permits. dir is a folder for what
+// they write.
+func drills(tool, dir, feed string) []drill {
+	runs := []drill{
+		{"rules: the published cases", []string{tool, "simulate", "reorder/scenario/testdata/ordering-vectors.yaml"}, 1},
+		{"rules: more cases", []string{tool, "simulate", "reorder/scenario/testdata/more-vectors.yaml"}, 1},
+		{"mutants: all sets", []string{"go", "run", "./integration/mutants"}, 1},
+	}
+	dev := func(name string, flags ...string) {
+		args := append([]string{tool, "dev", "-c", "examples/permits/streamrun.yaml", "--feed", feed, "--until-idle"}, flags...)
+		runs = append(runs, drill{name, args, 1})
+	}
+	for seed := 1; seed <= 20; seed++ {
+		s := fmt.Sprint(seed)
+		dev("dev: main job, seed "+s, "--shuffle", "50", "--duplicate", "10%", "--kill", "3", "--seed", s)
+	}
+	for seed := 1; seed <= 5; seed++ {
+		s := fmt.Sprint(seed)
+		dev("dev: with losses, seed "+s, "--shuffle", "50", "--duplicate", "10%", "--lose", "1%", "--kill", "3", "--seed", s)
+	}
+	for _, partitions := range []string{"1", "3", "16"} {
+		dev("dev: "+partitions+" partitions, ten kills", "--shuffle", "200", "--duplicate", "30%", "--kill", "10", "--seed", "7", "--partitions", partitions)
+	}
+	for _, round := range []string{"first", "second"} {
+		dev("dev: one data directory, "+round+" feed", "--shuffle", "50", "--duplicate", "10%", "--kill", "3", "--seed", "1", "--data-dir", filepath.Join(dir, "data"))
+	}
+	return runs
+}
