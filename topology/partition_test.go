@@ -28,3 +28,13 @@ func TestPartitionOfANullKeyIsTheWritersOwn(t *testing.T) {
 		t.Errorf("an empty key is not null: partition %d, want %d", got, want)
 	}
 }
+
+func TestPartitionTakesTheLowBitsAsJavaDoes(t *testing.T) {
+	t.Parallel()
+	// 2^31 + hash, modulo 10, of the negative hashes above.
+	for key, want := range map[string]int32{"21": 0, "foobar": 6, "a-little-bit-long-string": 2, "abc": 7} {
+		if got := Partition([]byte(key), 10, 3); got != want {
+			t.Errorf("partition of %q: %d, want %d", key, got, want)
+		}
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/streamrun/streamrun/policies"
-	"github.com/streamrun/streamrun/processors"
 	"github.com/streamrun/streamrun/reorder"
 	"github.com/streamrun/streamrun/statestore"
 	"github.com/streamrun/streamrun/topology"
@@ -51,18 +50,29 @@ func (f fold) build(tb testing.TB, c policies.Contract) *topology.Topology {
 			return ""
 		},
 	})
-	table := processors.Aggregate(in, f.state, func(key string, e event, s string) (string, error) {
+	// A failing event has written and emitted when it fails: nothing of it may stay.
+	applied := topology.Update(in, "fold", f.state, func(_ topology.Context, st *statestore.Store[string, string], r topology.Record[string, event], emit func(topology.Record[string, string])) error {
+		e := r.Value
+		state, _, err := st.Get(r.Key)
+		if err != nil {
+			return err
+		}
+		state = fmt.Sprintf("%s %d", state, e.Seq)
+		if err := st.Put(r.Key, state); err != nil {
+			return err
+		}
+		emit(topology.With(r, r.Key, state))
 		if e.Poison {
-			return s + "!", errors.New("poison")
+			return errors.New("poison")
 		}
-		if id := key + e.ID; failures[id] < e.Retry {
+		if id := r.Key + e.ID; failures[id] < e.Retry {
 			failures[id]++
-			return s + "?", topology.Retryable(errors.New("not now"))
+			return topology.Retryable(errors.New("not now"))
 		}
-		return fmt.Sprintf("%s %d", s, e.Seq), nil
+		return nil
 	})
-	topology.SinkTable(table, "table")
-	topology.Sink(table.ToStream(), "updates", serde.Of(serde.String(), serde.String()))
+	topology.SinkTable(topology.TableOf(applied, f.state), "table")
+	topology.Sink(applied, "updates", serde.Of(serde.String(), serde.String()))
 	topo, err := b.Build()
 	if err != nil {
 		tb.Fatal(err)
@@ -166,11 +176,20 @@ func (f fold) run(t testing.TB, topo *topology.Topology, o topologytest.Options,
 		Table: topologytest.Table(d, "table", f.state.Serde()), Store: topologytest.Store(d, "app", f.state),
 		Counts: d.Dispositions("events"), Letters: map[string]int{}, Updates: map[string][]string{},
 	}
-	for _, l := range topologytest.Letters(d, "app-in-order-dlq") {
-		got.Letters[fmt.Sprintf("%s %d %s %s", l.Entity, l.Sequence, l.ID, l.Reason)]++
-	}
 	for _, r := range topologytest.Output(d, "updates", f.state.Serde()).Read() {
 		got.Updates[r.Key] = append(got.Updates[r.Key], r.Value)
+	}
+	letters := topologytest.Output(d, "app-in-order-dlq", f.events).Read()
+	for i, l := range topologytest.Letters(d, "app-in-order-dlq") {
+		if e := letters[i].Value; e.Seq != l.Sequence || e.ID != l.ID {
+			t.Fatalf("the letter of %s %d (%s) has the bytes of %+v", l.Entity, l.Sequence, l.ID, e)
+		}
+		got.Letters[fmt.Sprintf("%s %d %s %s", l.Entity, l.Sequence, l.ID, l.Reason)]++
+	}
+	for key, state := range got.Store {
+		if u := got.Updates[key]; len(u) == 0 || u[len(u)-1] != state {
+			t.Fatalf("the last update of %s is not its state %q: %q", key, state, u)
+		}
 	}
 	return got, d
 }
@@ -226,6 +245,21 @@ func TestAReplayGivesTheRowsAgain(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("seed %d: contract %+v, options %+v\nsteps %+v", seed, c, o, steps)
 		}
+	}
+}
+
+// An event that comes in while another is tried keeps its own bytes.
+func TestALetterHasTheBytesOfItsEvent(t *testing.T) {
+	t.Parallel()
+	f := newFold()
+	c := policies.Contract{MaxWait: time.Second, MaxHeld: 3, OnOverflow: policies.OnOverflowSkip}
+	send := func(e event) step { return step{key: "A", event: e} }
+	_, d := f.run(t, f.build(t, c), topologytest.Options{}, []step{
+		send(event{Seq: 4, ID: "4", Retry: 5}), send(event{Seq: 7}), send(event{Seq: 5}), send(event{Seq: 8, ID: "8"}),
+		{advance: 10 * time.Second},
+	})
+	if n := len(topologytest.Letters(d, "app-in-order-dlq")); n != 4 {
+		t.Errorf("%d letters, want 4", n)
 	}
 }
 
