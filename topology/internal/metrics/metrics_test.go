@@ -1,0 +1,233 @@
+package metrics
+
+import (
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/streamrun/streamrun/policies"
+	"github.com/streamrun/streamrun/topology/internal/record"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the golden list anew")
+
+// full returns a Set in which every metric has a series.
+func full() (*Set, *Task) {
+	s := New("billing", "v1.2.3")
+	s.SetState(State{Live: true, Ready: true, Tasks: 2, Restoring: 1})
+	s.Rebalanced(Assigned)
+	s.Ended(Committed, 7*time.Millisecond, Produced{30, 4000})
+	s.Ended(Aborted, time.Second, Produced{5, 50})
+	s.Ended(Unknown, time.Second, Produced{})
+	s.FetchFailed()
+	s.Restored("totals_4", Produced{100, 9000}, 11)
+	t := s.Open("totals_3", []record.TopicPartition{{Topic: "orders", Partition: 3}, {Topic: "refunds", Partition: 3}})
+	t.Fetched(0, 50)
+	t.Commit(Commit{
+		Dispositions: []policies.Counts{
+			{Delivered: 40, Applied: 30, Duplicate: 2, Held: 5, DeadLettered: 1, LateDropped: 1, Fenced: 1, VersionBackward: 4},
+			{Delivered: 1, Retrying: 1},
+		},
+		Positions:  []int64{42, 1},
+		Letters:    []Letter{{policies.ReasonPoison, 13}},
+		Alarms:     []policies.Rule{11},
+		Gaps:       Gaps{Open: 2, Since: 8000},
+		StoreBytes: 1234, Clock: 10_500, StreamTime: 9_000,
+	})
+	return s, t
+}
+
+func gathered(t *testing.T, s *Set) map[string]bool {
+	t.Helper()
+	r := prometheus.NewPedanticRegistry()
+	if _, err := s.Register(r); err != nil {
+		t.Fatal(err)
+	}
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, f := range families {
+		names[f.GetName()] = true
+	}
+	return names
+}
+
+func TestGoldenListHasEveryMetric(t *testing.T) {
+	t.Parallel()
+	s, _ := full()
+	var lines []string
+	for _, m := range s.names.all {
+		kind := map[prometheus.ValueType]string{prometheus.CounterValue: "counter", prometheus.GaugeValue: "gauge"}[m.kind]
+		lines = append(lines, fmt.Sprintf("%s %s{%s}\n    %s\n", kind, m.name, strings.Join(append([]string{appLabel}, m.labels...), ","), m.help))
+		if !strings.HasSuffix(m.help, ".") {
+			t.Errorf("the help of %s is no sentence", m.name)
+		}
+	}
+	lines = append(lines, fmt.Sprintf("histogram %s{%s} %v\n    %s\n", commitName, appLabel, commitBuckets(), commitHelp))
+	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(strings.Fields(a)[1], strings.Fields(b)[1]) })
+	got := strings.Join(lines, "")
+	const golden = "testdata/metrics.golden"
+	if *rewrite {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("metrics changed; run go test -rewrite and read the difference (-want +got):\n%s", diff)
+	}
+	for _, m := range s.names.all {
+		if !gathered(t, s)[m.name] {
+			t.Errorf("%s is in the list, but nothing has a series of it", m.name)
+		}
+	}
+}
+
+func TestPassesTheLinterOfPrometheus(t *testing.T) {
+	t.Parallel()
+	s, _ := full()
+	problems, err := testutil.CollectAndLint(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+func TestSaysWhatABatchSaid(t *testing.T) {
+	t.Parallel()
+	s, _ := full()
+	for name, want := range map[string]string{
+		"streamrun_source_lag_records": `
+			# HELP streamrun_source_lag_records Offsets between the position of the task and the last record that can be read.
+			# TYPE streamrun_source_lag_records gauge
+			streamrun_source_lag_records{app="billing",partition="3",topic="orders"} 8
+			streamrun_source_lag_records{app="billing",partition="3",topic="refunds"} 0
+			`,
+		"streamrun_gap_oldest_seconds": `
+			# HELP streamrun_gap_oldest_seconds How long the entity has waited that waits longest, in the time of the task clock.
+			# TYPE streamrun_gap_oldest_seconds gauge
+			streamrun_gap_oldest_seconds{app="billing",task="totals_3"} 2.5
+			`,
+		"streamrun_dead_letters_total": `
+			# HELP streamrun_dead_letters_total Dead letters committed since the task came, by reason and rule.
+			# TYPE streamrun_dead_letters_total counter
+			streamrun_dead_letters_total{app="billing",reason="poison",rule="R13",task="totals_3"} 1
+			`,
+		"streamrun_commits_total": `
+			# HELP streamrun_commits_total Transactions by how they ended: committed, aborted (the work is done again) or unknown (the state is restored).
+			# TYPE streamrun_commits_total counter
+			streamrun_commits_total{app="billing",outcome="aborted"} 1
+			streamrun_commits_total{app="billing",outcome="committed"} 1
+			streamrun_commits_total{app="billing",outcome="unknown"} 1
+			`,
+		"streamrun_produced_records_total": `
+			# HELP streamrun_produced_records_total Records in committed transactions, changelogs and journal included.
+			# TYPE streamrun_produced_records_total counter
+			streamrun_produced_records_total{app="billing"} 30
+			`,
+	} {
+		if err := testutil.CollectAndCompare(s, strings.NewReader(want), name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The dispositions of a partition add up to what was consumed, with what waits, the
+// letters and the forgotten ones.
+func TestDispositionsAddUp(t *testing.T) {
+	t.Parallel()
+	s := New("a", "")
+	task := s.Open("t_0", []record.TopicPartition{{Topic: "in"}})
+	c := policies.Counts{
+		Applied: 1, Duplicate: 2, DuplicateOfDLQ: 4, Superseded: 8, LateDropped: 16, DeadLettered: 32, Compensated: 64,
+		Absorbed: 128, Fenced: 256, Held: 512, Retrying: 1024, ResolvedAgain: 2048, Lost: 4096, VersionBackward: 1,
+	}
+	c.Delivered = 8191
+	if !c.Balanced() {
+		t.Fatal("the case is not balanced")
+	}
+	task.Commit(Commit{Dispositions: []policies.Counts{c}, Positions: []int64{0}, StoreBytes: -1})
+	r := prometheus.NewRegistry()
+	r.MustRegister(s)
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, f := range families {
+		switch f.GetName() {
+		case "streamrun_dispositions_total", "streamrun_records_held", "streamrun_records_retrying", "streamrun_letters_unresolved", "streamrun_records_forgotten_total":
+			for _, m := range f.GetMetric() {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		case "streamrun_store_bytes":
+			t.Error("the back end did not tell its bytes, but there is a number")
+		}
+	}
+	if sum != float64(c.Delivered) {
+		t.Errorf("they add up to %v of %d", sum, c.Delivered)
+	}
+}
+
+func TestSeriesOfATaskGoWithIt(t *testing.T) {
+	t.Parallel()
+	s, old := full()
+	again := s.Open("totals_3", []record.TopicPartition{{Topic: "orders", Partition: 3}})
+	again.Commit(Commit{Dispositions: make([]policies.Counts, 1), Positions: []int64{0}})
+	old.Close() // late: it must not take the new one's
+	if n := testutil.CollectAndCount(s, "streamrun_store_bytes"); n != 1 {
+		t.Errorf("%d series of a task that came again", n)
+	}
+	again.Close()
+	s.RestoreEnded("totals_4")
+	for name := range gathered(t, s) {
+		if strings.HasPrefix(name, "streamrun_source_") || strings.HasPrefix(name, "streamrun_records_") || name == "streamrun_restore_remaining_records" {
+			t.Errorf("%s is left of a task that is gone", name)
+		}
+	}
+}
+
+func TestASecondRunnerOfTheAppIsRefused(t *testing.T) {
+	t.Parallel()
+	r := prometheus.NewRegistry()
+	unregister, err := New("a", "").Register(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New("a", "").Register(r); err == nil || !strings.Contains(err.Error(), "WrapRegistererWith") {
+		t.Errorf("got: %v", err)
+	}
+	unregister()
+	if _, err := New("a", "").Register(r); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHandlerServesThem(t *testing.T) {
+	t.Parallel()
+	s, _ := full()
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	for _, want := range []string{`streamrun_build_info{app="billing",`, "streamrun_commit_seconds_bucket", "go_goroutines"} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("no %s", want)
+		}
+	}
+}

@@ -1,0 +1,228 @@
+package metrics
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/streamrun/streamrun/topology/internal/record"
+)
+
+// Registerer is prometheus.Registerer, for those who pass one on.
+type Registerer = prometheus.Registerer
+
+// A Set has the metrics of one runner. New makes one; it is safe for concurrent use.
+type Set struct {
+	names   *names
+	version string
+	commits prometheus.Histogram
+
+	mu     sync.Mutex // guards what follows, and the tasks
+	state  State
+	events map[Event]int64
+	ends   map[Outcome]int64
+	failed int64 // fetches
+	sent   Produced
+	read   Produced // by restores
+	tasks  map[string]*Task
+	left   map[string]int64 // per task under restore
+}
+
+// State is what the runner as a whole is doing.
+type State struct {
+	Live, Ready, Started bool
+	Tasks, Restoring     int
+}
+
+// Produced is an amount of records.
+type Produced struct{ Records, Bytes int64 }
+
+// An Event is a kind of change of the assignment.
+type Event string
+
+// Events.
+const (
+	Assigned Event = "assigned"
+	Revoked  Event = "revoked"
+	Lost     Event = "lost"
+)
+
+// An Outcome is how a transaction ended.
+type Outcome string
+
+// Outcomes.
+const (
+	Committed Outcome = "committed"
+	Aborted   Outcome = "aborted"
+	Unknown   Outcome = "unknown"
+)
+
+// New returns the metrics of an app of a version, in which nothing has happened.
+func New(app, version string) *Set {
+	return &Set{
+		names: newNames(app), version: version,
+		commits: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: commitName, Help: commitHelp, Buckets: commitBuckets(), ConstLabels: prometheus.Labels{appLabel: app},
+		}),
+		events: map[Event]int64{Assigned: 0, Revoked: 0, Lost: 0},
+		ends:   map[Outcome]int64{Committed: 0, Aborted: 0, Unknown: 0},
+		tasks:  map[string]*Task{}, left: map[string]int64{},
+	}
+}
+
+// Register adds the metrics to a registerer, and returns what takes them out again.
+// Metrics of the same app that are there already are an error.
+func (s *Set) Register(r Registerer) (unregister func(), err error) {
+	if err := r.Register(s); err != nil {
+		var there prometheus.AlreadyRegisteredError
+		if errors.As(err, &there) {
+			return nil, fmt.Errorf("metrics: another runner of this app is registered; give each its own with prometheus.WrapRegistererWith: %w", err)
+		}
+		return nil, fmt.Errorf("metrics: registering: %w", err)
+	}
+	return func() { r.Unregister(s) }, nil
+}
+
+// Handler serves the metrics, with those of the process and the Go runtime.
+func (s *Set) Handler() http.Handler {
+	r := prometheus.NewRegistry()
+	r.MustRegister(s, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+}
+
+// Rebalanced counts a change of the assignment.
+func (s *Set) Rebalanced(e Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events[e]++
+}
+
+// SetState says what the runner is doing.
+func (s *Set) SetState(st State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state = st
+}
+
+// Ended counts a transaction. took is how long it was, of a committed one.
+func (s *Set) Ended(o Outcome, took time.Duration, p Produced) {
+	if o == Committed {
+		s.commits.Observe(took.Seconds())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ends[o]++
+	if o == Committed {
+		s.sent.Records += p.Records
+		s.sent.Bytes += p.Bytes
+	}
+}
+
+// FetchFailed counts a fetch without an answer.
+func (s *Set) FetchFailed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed++
+}
+
+// Restored adds what a restore of the task read, and says how many offsets are left.
+func (s *Set) Restored(task string, p Produced, left int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.read.Records += p.Records
+	s.read.Bytes += p.Bytes
+	s.left[task] = left
+}
+
+// RestoreEnded says that the task is not restored any more: it was, or it is gone.
+func (s *Set) RestoreEnded(task string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.left, task)
+}
+
+// Open adds a task with its source partitions. A task of that name that is there
+// already is replaced.
+func (s *Set) Open(name string, sources []record.TopicPartition) *Task {
+	t := &Task{set: s, name: name, letters: map[cause]int64{}, alarms: map[string]int64{}}
+	for _, tp := range sources {
+		t.sources = append(t.sources, source{topic: tp.Topic, partition: strconv.Itoa(int(tp.Partition))})
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tasks[name] = t
+	return t
+}
+
+// Describe implements prometheus.Collector.
+func (s *Set) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range s.names.all {
+		ch <- m.desc
+	}
+	s.commits.Describe(ch)
+}
+
+// Collect implements prometheus.Collector.
+func (s *Set) Collect(ch chan<- prometheus.Metric) {
+	s.commits.Collect(ch)
+	// Whoever reads ch may be slow; nobody waits for the lock as long.
+	for _, m := range s.snapshot() {
+		ch <- m
+	}
+}
+
+// out collects metrics.
+type out []prometheus.Metric
+
+func (o *out) put(m *metric, value float64, labels ...string) {
+	*o = append(*o, prometheus.MustNewConstMetric(m.desc, m.kind, value, labels...))
+}
+
+func (o *out) flag(m *metric, on bool) {
+	v := 0.0
+	if on {
+		v = 1
+	}
+	o.put(m, v)
+}
+
+func (s *Set) snapshot() []prometheus.Metric {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, o := s.names, &out{}
+	o.put(n.build, 1, s.version, runtime.Version())
+	o.flag(n.live, s.state.Live)
+	o.flag(n.ready, s.state.Ready)
+	o.flag(n.started, s.state.Started)
+	o.put(n.tasks, float64(s.state.Tasks))
+	o.put(n.restoring, float64(s.state.Restoring))
+	for e, v := range s.events {
+		o.put(n.rebalances, float64(v), string(e))
+	}
+	for task, v := range s.left {
+		o.put(n.restoreLeft, float64(v), task)
+	}
+	o.put(n.restoredRecords, float64(s.read.Records))
+	o.put(n.restoredBytes, float64(s.read.Bytes))
+	for e, v := range s.ends {
+		o.put(n.commits, float64(v), string(e))
+	}
+	o.put(n.producedRecords, float64(s.sent.Records))
+	o.put(n.producedBytes, float64(s.sent.Bytes))
+	o.put(n.producerRetries, float64(s.ends[Aborted]+s.ends[Unknown]))
+	o.put(n.fetchFailures, float64(s.failed))
+	for _, name := range slices.Sorted(maps.Keys(s.tasks)) {
+		s.tasks[name].collect(n, o)
+	}
+	return *o
+}

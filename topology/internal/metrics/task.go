@@ -1,0 +1,151 @@
+package metrics
+
+import (
+	"github.com/streamrun/streamrun/policies"
+)
+
+// A Task has the metrics of one task, resolved once. Its methods may be called from
+// several goroutines.
+type Task struct {
+	set  *Set
+	name string
+
+	// guarded by set.mu
+	sources []source
+	known   bool // what follows was said at least once
+	last    Commit
+	letters map[cause]int64
+	alarms  map[string]int64 // by rule
+}
+
+// source is one source partition of a task.
+type source struct {
+	topic, partition string
+	readable         int64 // where the records that can be read end
+	position         int64
+	counts           policies.Counts
+}
+
+// cause is why there is a letter.
+type cause struct{ reason, rule string }
+
+// A Commit is what one committed batch of a task says. Dispositions and Positions
+// are in the order of the task's sources; they are totals, and the slices stay the
+// caller's.
+type Commit struct {
+	Dispositions []policies.Counts
+	Positions    []int64
+	Letters      []Letter
+	Alarms       []policies.Rule
+	Gaps         Gaps
+	StoreBytes   int64 // -1: the back end does not tell
+	Clock        int64 // milliseconds since the Unix epoch
+	StreamTime   int64 // likewise; 0: no record yet
+}
+
+// A Letter is a dead letter of a batch.
+type Letter struct {
+	Reason policies.Reason
+	Rule   policies.Rule
+}
+
+// Gaps are the entities of a task that wait for a missing number.
+type Gaps struct {
+	Open  int
+	Since int64 // task clock when the one began to wait that waits longest; 0: none does
+}
+
+// Commit takes what a committed batch says; or, when the task has just been opened,
+// what was committed before.
+func (t *Task) Commit(c Commit) {
+	t.set.mu.Lock()
+	defer t.set.mu.Unlock()
+	for i := range t.sources {
+		t.sources[i].counts = c.Dispositions[i]
+		t.sources[i].position = c.Positions[i]
+	}
+	for _, l := range c.Letters {
+		t.letters[cause{string(l.Reason), l.Rule.String()}]++
+	}
+	for _, r := range c.Alarms {
+		t.alarms[r.String()]++
+	}
+	t.last, t.known = c, true
+	t.last.Dispositions, t.last.Positions, t.last.Letters, t.last.Alarms = nil, nil, nil, nil
+}
+
+// Fetched says where the records of a source that can be read end, as an answer
+// told it.
+func (t *Task) Fetched(source int, lastStable int64) {
+	t.set.mu.Lock()
+	defer t.set.mu.Unlock()
+	t.sources[source].readable = lastStable
+}
+
+// Close takes the series of the task out, unless another Open of its name did.
+func (t *Task) Close() {
+	t.set.mu.Lock()
+	defer t.set.mu.Unlock()
+	if t.set.tasks[t.name] == t {
+		delete(t.set.tasks, t.name)
+	}
+}
+
+func (t *Task) collect(n *names, o *out) {
+	if !t.known {
+		return
+	}
+	for i := range t.sources {
+		t.sources[i].collect(n, o)
+	}
+	for c, v := range t.letters {
+		o.put(n.deadLetters, float64(v), t.name, c.reason, c.rule)
+	}
+	for rule, v := range t.alarms {
+		o.put(n.alarms, float64(v), t.name, rule)
+	}
+	o.put(n.gaps, float64(t.last.Gaps.Open), t.name)
+	waited := 0.0
+	if since := t.last.Gaps.Since; since > 0 {
+		waited = seconds(max(0, t.last.Clock-since))
+	}
+	o.put(n.oldestGap, waited, t.name)
+	if t.last.StoreBytes >= 0 {
+		o.put(n.storeBytes, float64(t.last.StoreBytes), t.name)
+	}
+	o.put(n.clock, seconds(t.last.Clock), t.name)
+	if t.last.StreamTime > 0 {
+		o.put(n.streamTime, seconds(t.last.StreamTime), t.name)
+	}
+}
+
+func (s *source) collect(n *names, o *out) {
+	at := []string{s.topic, s.partition}
+	o.put(n.lag, float64(max(0, s.readable-s.position)), at...)
+	c := &s.counts
+	o.put(n.consumed, float64(c.Delivered), at...)
+	for _, d := range []struct {
+		disposition policies.Disposition
+		reason      policies.Reason
+		n           int64
+	}{
+		{policies.Applied, "", c.Applied},
+		{policies.Dropped, policies.ReasonDuplicate, c.Duplicate},
+		{policies.Dropped, policies.ReasonDuplicateOfDLQ, c.DuplicateOfDLQ},
+		{policies.Dropped, policies.ReasonSuperseded, c.Superseded},
+		{policies.Dropped, policies.ReasonLate, c.LateDropped},
+		{policies.Dropped, "resolved_again", c.ResolvedAgain},
+		{policies.Compensated, "", c.Compensated},
+		{policies.Absorbed, "", c.Absorbed},
+		{policies.Fenced, "", c.Fenced},
+	} {
+		o.put(n.dispositions, float64(d.n), s.topic, s.partition, string(d.disposition), string(d.reason))
+	}
+	o.put(n.held, float64(c.Held), at...)
+	o.put(n.retrying, float64(c.Retrying), at...)
+	o.put(n.letters, float64(c.DeadLettered), at...)
+	o.put(n.forgotten, float64(c.Lost), at...)
+	o.put(n.marks, float64(c.VersionBackward), s.topic, s.partition, string(policies.ReasonVersionBackward))
+}
+
+func seconds(ms int64) float64 { return float64(ms) / 1000 }
