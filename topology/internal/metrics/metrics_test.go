@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/streamrun/streamrun/policies"
-	"github.com/streamrun/streamrun/topology/internal/record"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the golden list anew")
@@ -31,7 +30,7 @@ func full() (*Set, *Task) {
 	s.Ended(Unknown, time.Second, Produced{})
 	s.FetchFailed()
 	s.Restored("totals_4", Produced{100, 9000}, 11)
-	t := s.Open("totals_3", []record.TopicPartition{{Topic: "orders", Partition: 3}, {Topic: "refunds", Partition: 3}})
+	t := s.Open("totals_3", []Source{{Topic: "orders", Partition: 3}, {Topic: "refunds", Partition: 3}})
 	t.Fetched(0, 50)
 	t.Commit(Commit{
 		Dispositions: []policies.Counts{
@@ -154,7 +153,7 @@ func TestSaysWhatABatchSaid(t *testing.T) {
 func TestDispositionsAddUp(t *testing.T) {
 	t.Parallel()
 	s := New("a", "")
-	task := s.Open("t_0", []record.TopicPartition{{Topic: "in"}})
+	task := s.Open("t_0", []Source{{Topic: "in"}})
 	c := policies.Counts{
 		Applied: 1, Duplicate: 2, DuplicateOfDLQ: 4, Superseded: 8, LateDropped: 16, DeadLettered: 32, Compensated: 64,
 		Absorbed: 128, Fenced: 256, Held: 512, Retrying: 1024, ResolvedAgain: 2048, Lost: 4096, VersionBackward: 1,
@@ -189,7 +188,7 @@ func TestDispositionsAddUp(t *testing.T) {
 func TestSeriesOfATaskGoWithIt(t *testing.T) {
 	t.Parallel()
 	s, old := full()
-	again := s.Open("totals_3", []record.TopicPartition{{Topic: "orders", Partition: 3}})
+	again := s.Open("totals_3", []Source{{Topic: "orders", Partition: 3}})
 	again.Commit(Commit{Dispositions: make([]policies.Counts, 1), Positions: []int64{0}})
 	old.Close() // late: it must not take the new one's
 	if n := testutil.CollectAndCount(s, "streamrun_store_bytes"); n != 1 {

@@ -14,8 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"github.com/streamrun/streamrun/topology/internal/record"
 )
 
 // Registerer is prometheus.Registerer, for those who pass one on.
@@ -46,6 +44,12 @@ type State struct {
 
 // Produced is an amount of records.
 type Produced struct{ Records, Bytes int64 }
+
+// A Source is a source partition of a task.
+type Source struct {
+	Topic     string
+	Partition int32
+}
 
 // An Event is a kind of change of the assignment.
 type Event string
@@ -153,7 +157,7 @@ func (s *Set) RestoreEnded(task string) {
 
 // Open adds a task with its source partitions. A task of that name that is there
 // already is replaced.
-func (s *Set) Open(name string, sources []record.TopicPartition) *Task {
+func (s *Set) Open(name string, sources []Source) *Task {
 	t := &Task{set: s, name: name, letters: map[cause]int64{}, alarms: map[string]int64{}}
 	for _, tp := range sources {
 		t.sources = append(t.sources, source{topic: tp.Topic, partition: strconv.Itoa(int(tp.Partition))})
