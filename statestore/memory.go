@@ -27,6 +27,9 @@ func (m *Memory) Apply(puts []Put, positions []Position) error {
 		}
 		old, ok := m.rows[string(p.Key)]
 		row := append(old[:0], p.Row...)
+		if row == nil {
+			row = []byte{} // an empty row is not an absent one
+		}
 		if !ok || len(row) != len(old) || cap(row) != cap(old) {
 			m.rows[string(p.Key)] = row
 		}

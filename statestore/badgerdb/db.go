@@ -1,0 +1,288 @@
+package badgerdb
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/streamrun/streamrun/statestore"
+)
+
+// ErrClosed is what a closed DB answers.
+var ErrClosed = errors.New("badgerdb: closed")
+
+// ErrDamaged is wrapped by what was found wrong with the rows of a directory. The next
+// Open does not use them.
+var ErrDamaged = errors.New("damaged")
+
+// A DB keeps the rows of one task in memory and, written behind, in a directory. It
+// implements statestore.Backend: one goroutine uses it; one of its own writes. Open
+// makes one.
+//
+// A DB is restoring until Live is called: rows then wait for more of them, and the
+// checkpoint keeps the age of what was found.
+type DB struct {
+	options Options
+	dir     string
+	lock    *os.File
+	disk    disk
+	broken  <-chan struct{}
+	refused error
+
+	positions []statestore.Position // also guarded by mu where they change
+
+	mu       sync.Mutex // guards the rest
+	rows     memory
+	flushing []*entry // that the flush under way began with
+	moved    bool     // positions changed since the last checkpoint
+	live     bool
+	closing  bool
+	wall     time.Time // as of which the positions were the ends of the changelogs
+	err      error
+	asked    int // flushes that were asked for
+	flushed  int // and that have ended
+
+	kick     chan struct{} // to the flusher: there is something to do
+	progress chan struct{} // from the flusher: something is done
+	stop     chan struct{}
+	ended    chan struct{}
+}
+
+func newDB(dir string, o Options, f *os.File, d *badgerDisk) *DB {
+	return &DB{
+		options: o, dir: dir, lock: f, disk: o.wrap(d), broken: d.log.broken,
+		rows: newMemory(o.CacheBytes), wall: o.Now(),
+		kick: make(chan struct{}, 1), progress: make(chan struct{}, 1),
+		stop: make(chan struct{}), ended: make(chan struct{}),
+	}
+}
+
+// Refused returns why what was in the directory was not used, or nil if it was, or if
+// there was nothing.
+func (db *DB) Refused() error { return db.refused }
+
+// Live ends the restore: the rows are complete up to the ends of the changelogs, and
+// from now on they are on disk a second after their Apply. The restore must have read
+// to the ends as they were after Open.
+func (db *DB) Live() {
+	db.mu.Lock()
+	db.live = true
+	db.mu.Unlock()
+	signal(db.kick)
+}
+
+// Get implements statestore.Backend.
+func (db *DB) Get(key []byte) ([]byte, error) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if e := db.rows.find(key); e != nil {
+		return e.row, db.err
+	}
+	if db.err != nil {
+		return nil, db.err
+	}
+	row, ok, err := db.disk.get(key, nil)
+	if err != nil {
+		return nil, db.fail(fmt.Errorf("badgerdb: reading %q: %w", clip(key), err))
+	}
+	if !ok {
+		return nil, nil
+	}
+	if row == nil {
+		row = []byte{}
+	}
+	db.rows.insert(key, row).used = true
+	db.rows.evict()
+	return row, nil
+}
+
+// Apply implements statestore.Backend. It waits while too much is not on disk yet. A
+// row or key that is too large is an error, and nothing is applied.
+func (db *DB) Apply(puts []statestore.Put, positions []statestore.Position) error {
+	for _, p := range puts {
+		if len(p.Key) > MaxKey {
+			return fmt.Errorf("badgerdb: writing %q...: a key of %d bytes; at most %d can be kept", clip(p.Key), len(p.Key), MaxKey)
+		}
+		if len(p.Row) > MaxRow {
+			return fmt.Errorf("badgerdb: writing %q: a row of %d bytes; at most %d can be kept: make the values under this key smaller, or keep the store in memory", clip(p.Key), len(p.Row), MaxRow)
+		}
+	}
+	db.mu.Lock()
+	for db.err == nil && db.rows.pinned > db.bound() {
+		db.mu.Unlock()
+		signal(db.kick)
+		db.wait()
+		db.mu.Lock()
+	}
+	defer db.mu.Unlock()
+	if db.err != nil {
+		return db.err
+	}
+	for _, p := range puts {
+		db.rows.put(p.Key, p.Row)
+	}
+	for _, p := range positions {
+		i := slices.IndexFunc(db.positions, func(q statestore.Position) bool { return q.Topic == p.Topic && q.Partition == p.Partition })
+		if i < 0 {
+			i = len(db.positions)
+			db.positions = append(db.positions, p)
+		}
+		db.positions[i] = p
+		db.moved = true
+	}
+	if db.rows.pinned > db.bound()/2 {
+		signal(db.kick)
+	}
+	return nil
+}
+
+// bound is how many bytes may wait for the disk.
+func (db *DB) bound() int {
+	if db.live {
+		return db.options.DirtyBytes
+	}
+	return db.options.RestoreBytes
+}
+
+// Scan implements statestore.Backend. f must not call Apply.
+func (db *DB) Scan(prefix []byte, f func(key, row []byte) error) error {
+	db.mu.Lock()
+	if db.err != nil {
+		db.mu.Unlock()
+		return db.err
+	}
+	// What is pinned may not be on disk; all else is, as of now.
+	over := db.rows.overlay(db.flushing, prefix)
+	s := db.disk.scan(prefix)
+	db.mu.Unlock()
+	defer s.close()
+
+	key, row, ok, err := s.next()
+	for err == nil && (ok || len(over) > 0) {
+		if ok && (len(over) == 0 || string(key) < over[0].key) {
+			if err := f(key, row); err != nil {
+				return err
+			}
+			key, row, ok, err = s.next()
+			continue
+		}
+		o := over[0]
+		over = over[1:]
+		if ok && string(key) == o.key {
+			key, row, ok, err = s.next()
+		}
+		if o.row == nil || err != nil {
+			continue
+		}
+		if err := f([]byte(o.key), o.row); err != nil {
+			return err
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.fail(fmt.Errorf("badgerdb: scanning %q: %w", clip(prefix), err))
+}
+
+// fail makes the DB answer with the error from now on. A damaged row keeps the next
+// Open from using the directory. mu is held.
+func (db *DB) fail(err error) error {
+	if errors.Is(err, ErrDamaged) {
+		err = errors.Join(err, condemn(filepath.Join(db.dir, rowsName), err))
+	}
+	db.err = err
+	return err
+}
+
+// clip shortens a key for a message.
+func clip(key []byte) []byte { return key[:min(len(key), 64)] }
+
+// overlay returns the rows with the prefix that are pinned, in key order.
+func (m *memory) overlay(flushing []*entry, prefix []byte) []overlaid {
+	var over []overlaid
+	for _, list := range [][]*entry{flushing, m.dirty} {
+		for _, e := range list {
+			if e.pinned() && strings.HasPrefix(e.key, string(prefix)) {
+				over = append(over, overlaid{e.key, e.row})
+			}
+		}
+	}
+	slices.SortFunc(over, func(a, b overlaid) int { return strings.Compare(a.key, b.key) })
+	return slices.CompactFunc(over, func(a, b overlaid) bool { return a.key == b.key })
+}
+
+// overlaid is a row over that on disk; a nil one deletes.
+type overlaid struct {
+	key string
+	row []byte
+}
+
+// Positions implements statestore.Backend.
+func (db *DB) Positions() []statestore.Position { return db.positions }
+
+// Flush returns when everything that was applied is on disk.
+func (db *DB) Flush() error {
+	db.mu.Lock()
+	db.asked++
+	want := db.asked
+	for db.err == nil && db.flushed < want {
+		db.mu.Unlock()
+		signal(db.kick)
+		db.wait()
+		db.mu.Lock()
+	}
+	defer db.mu.Unlock()
+	return db.err
+}
+
+// wait waits for the flusher to have done something, or to have no chance to.
+func (db *DB) wait() {
+	select {
+	case <-db.progress:
+	case <-db.broken:
+		db.mu.Lock()
+		defer db.mu.Unlock()
+		if db.err == nil {
+			db.err = errors.New("badgerdb: the disk failed in the background")
+		}
+	}
+}
+
+// Close flushes and gives the directory back. A failed DB returns its error again;
+// what had been flushed stays.
+func (db *DB) Close() error {
+	db.mu.Lock()
+	if errors.Is(db.err, ErrClosed) {
+		db.mu.Unlock()
+		return nil
+	}
+	db.closing = true
+	db.mu.Unlock()
+
+	err := db.Flush()
+	close(db.stop)
+	select {
+	case <-db.ended:
+	case <-db.broken: // the flusher may wait for Badger, which tries for ever
+	}
+	err = errors.Join(err, db.disk.close(), db.lock.Close())
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.err = ErrClosed
+	return err
+}
+
+// signal wakes the reader of c, if it is not woken already.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,110 @@
+package badgerdb
+
+import (
+	"fmt"
+	"time"
+)
+
+// start starts the flusher. It ends when stop is closed, or with the first error.
+func (db *DB) start() {
+	go func() {
+		defer close(db.ended)
+		ticks := db.options.Ticks
+		if ticks == nil {
+			t := time.NewTicker(flushInterval) //nolint:forbidigo // the default of Options.Ticks
+			defer t.Stop()
+			ticks = t.C
+		}
+		f := flusher{DB: db}
+		for {
+			select {
+			case <-ticks:
+				db.mu.Lock()
+				live := db.live
+				db.mu.Unlock()
+				if !live {
+					continue
+				}
+			case <-db.kick:
+			case <-db.stop:
+				return
+			}
+			if f.flush() != nil {
+				return
+			}
+		}
+	}()
+}
+
+// flusher is the part of a DB that belongs to the goroutine that flushes.
+type flusher struct {
+	*DB
+	group group
+	spare []*entry
+}
+
+// flush writes what is dirty now, and then how far the rows are complete. Rows that
+// change meanwhile are written as they have become: a row may be ahead of the
+// checkpoint, since the restore that starts there writes it again.
+func (f *flusher) flush() error {
+	f.mu.Lock()
+	asked, now := f.asked, f.options.Now()
+	// An old checkpoint is written anew while its positions are known to be the ends.
+	old := f.live && (f.closing || f.options.Origin.DeleteRetention > 0 && now.Sub(f.wall) > f.options.Origin.limit()/8)
+	var err error
+	if len(f.rows.dirty) > 0 || f.moved || old {
+		if f.live {
+			f.wall = now
+		}
+		list := f.rows.dirty
+		f.flushing, f.rows.dirty = list, f.spare
+		f.moved = false
+		s := &stand{layout: f.options.Origin.Layout, checkpoint: f.options.Origin.checkpoint(f.positions, f.wall)}
+		f.mu.Unlock()
+
+		err = f.write(list, s)
+
+		f.mu.Lock()
+		f.flushing = nil
+		clear(list)
+		f.spare = list[:0]
+	}
+	if err != nil {
+		err = fmt.Errorf("badgerdb: flushing: %w", err)
+		f.err = err
+	} else {
+		f.flushed = asked
+	}
+	f.mu.Unlock()
+	signal(f.progress)
+	return err
+}
+
+// write writes entries in groups, and where they stand with the last of them.
+func (f *flusher) write(list []*entry, s *stand) error {
+	for {
+		f.group.reset()
+		n := 0
+		f.mu.Lock()
+		for n < len(list) && !f.group.full(len(list[n].key)+len(list[n].row)) {
+			f.group.add(list[n].key, list[n].row)
+			f.rows.take(list[n])
+			n++
+		}
+		f.mu.Unlock()
+		if n == len(list) {
+			f.group.stand = s
+		}
+		if err := f.disk.write(&f.group); err != nil {
+			return err
+		}
+		f.mu.Lock()
+		f.disk.committed()
+		f.rows.settle(list[:n])
+		f.mu.Unlock()
+		signal(f.progress)
+		if list = list[n:]; f.group.stand != nil {
+			return nil
+		}
+	}
+}
