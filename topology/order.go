@@ -46,6 +46,7 @@ type OrderEvent struct {
 	Source    int    // index of the source partition in the task
 	Offset    int64  // of the record
 	Timestamp int64  // of the record, milliseconds since the Unix epoch
+	ReadAt    int64  // wall-clock time at which the record was read; a record is from the future beyond it (R17)
 	Payload   []byte // what OrderHost.Payload gave; nil for the event in hand
 }
 

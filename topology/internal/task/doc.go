@@ -33,7 +33,7 @@
 //	| 1 | commit | plan hash      | continued | steps        | counts        |
 //	|   | varint | 8 bytes        | 0 or 1    | uvarint n, n | uvarint n, n  |
 //	+---+--------+----------------+-----------+--------------+---------------+
-//	step:  kind (1 byte), clock varint, budget uvarint,
+//	step:  kind (1 byte), clock varint, wall clock minus clock uvarint, budget uvarint,
 //	       slices: uvarint n, n x {source uvarint, from varint, to varint},
 //	       of a command: entity, word (uvarint length, bytes),
 //	       facts:  uvarint n, n x {source uvarint, offset varint, attempt uvarint, node (uvarint length, bytes)}

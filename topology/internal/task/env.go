@@ -57,7 +57,7 @@ func (t *Task) OpenStore(n *graph.Node, name string) (graph.Store, error) {
 // Offer implements graph.Env.
 func (t *Task) Offer(_ *graph.Node, event any, refused string) bool {
 	ev := event.(*topology.OrderEvent)
-	ev.Source, ev.Offset, ev.Timestamp = t.source, t.raw.Offset, t.raw.Timestamp
+	ev.Source, ev.Offset, ev.Timestamp, ev.ReadAt = t.source, t.raw.Offset, t.raw.Timestamp, t.wall
 	t.event = ev
 	if refused != "" {
 		t.machine.Refuse(ev, policies.Reason(refused))

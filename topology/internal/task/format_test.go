@@ -21,9 +21,9 @@ var (
 		Commit: 7, Plan: 0x0123456789abcdef, Continued: true,
 		Steps: []JournalStep{
 			{Kind: StepOpen},
-			{Kind: StepRecords, Clock: 1_700_000_000_123, Budget: 1000, Slices: []Slice{{0, 5, 9}, {1, 0, 300}}, Facts: []Fact{{1, 7, 2, "totals"}}},
-			{Kind: StepTick, Clock: 1_700_000_000_223, Budget: 1000},
-			{Kind: StepCommand, Clock: 1_700_000_000_224, Budget: 1000, Entity: "A", Word: "redrive"},
+			{Kind: StepRecords, Clock: 1_700_000_000_123, Wall: 1_700_000_000_523, Budget: 1000, Slices: []Slice{{0, 5, 9}, {1, 0, 300}}, Facts: []Fact{{1, 7, 2, "totals"}}},
+			{Kind: StepTick, Clock: 1_700_000_000_223, Wall: 1_700_000_000_223, Budget: 1000},
+			{Kind: StepCommand, Clock: 1_700_000_000_224, Wall: 1_700_000_000_224, Budget: 1000, Entity: "A", Word: "redrive"},
 		},
 		Counts: []policies.Counts{{Delivered: 3, Applied: 3}, {}},
 	}

@@ -45,6 +45,7 @@ type Fact struct {
 type JournalStep struct {
 	Kind   StepKind
 	Clock  int64
+	Wall   int64 // at least Clock
 	Budget int
 	Slices []Slice
 	Entity string // of StepCommand
@@ -82,6 +83,7 @@ func (j *JournalRecord) Append(b []byte) []byte {
 func (s *JournalStep) append(b []byte) []byte {
 	b = append(b, byte(s.Kind))
 	b = binary.AppendVarint(b, s.Clock)
+	b = binary.AppendUvarint(b, uint64(s.Wall-s.Clock))
 	b = binary.AppendUvarint(b, uint64(s.Budget))
 	b = binary.AppendUvarint(b, uint64(len(s.Slices)))
 	for _, sl := range s.Slices {
@@ -118,7 +120,7 @@ func DecodeJournal(b []byte) (JournalRecord, error) {
 		r.fail(errCut.Error())
 	}
 	j.Continued = r.flag()
-	if n := r.length(5); n > 0 {
+	if n := r.length(6); n > 0 {
 		j.Steps = make([]JournalStep, 0, n)
 		for range n {
 			j.Steps = append(j.Steps, r.step())
@@ -142,6 +144,10 @@ func (r *reader) step() (s JournalStep) {
 		r.fail(fmt.Sprintf("unknown kind of step %d", s.Kind))
 	}
 	s.Clock = r.varint()
+	s.Wall = s.Clock + int64(r.uvarint())
+	if s.Wall < s.Clock {
+		r.fail("a wall clock behind the task clock")
+	}
 	s.Budget = r.int()
 	for range r.length(3) {
 		s.Slices = append(s.Slices, Slice{r.int(), r.varint(), r.varint()})

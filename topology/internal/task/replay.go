@@ -85,7 +85,7 @@ func (r *Replay) Commit(j JournalRecord) error {
 }
 
 func (r *Replay) step(s JournalStep) error {
-	step := Step{Kind: s.Kind, Clock: s.Clock, Budget: s.Budget, Facts: s.Facts}
+	step := Step{Kind: s.Kind, Clock: s.Clock, Wall: s.Wall, Budget: s.Budget, Facts: s.Facts}
 	step.Command.Entity, step.Command.Kind = s.Entity, s.Word
 	if s.Kind == StepRecords {
 		step.Inputs = make([]Input, len(r.plan.Sources))

@@ -13,6 +13,7 @@ import (
 type Step struct {
 	Kind   StepKind
 	Clock  int64 // the task clock, milliseconds since the Unix epoch; never goes back
+	Wall   int64 // the wall clock: what the task clock is behind after downtime; at least Clock
 	Budget int   // decisions, about; a record is one at least
 	// Inputs has, for each source partition, what follows its position; of StepRecords.
 	Inputs  []Input
@@ -49,6 +50,7 @@ func (t *Task) Step(s Step) (res Result, err error) {
 		}
 	}()
 	t.clock = max(t.clock, s.Clock)
+	t.wall = max(t.clock, s.Wall)
 	t.budget, t.changed, t.more = s.Budget, false, false
 	t.facts = nil
 	for _, f := range s.Facts {
@@ -62,7 +64,7 @@ func (t *Task) Step(s Step) (res Result, err error) {
 	if opened {
 		t.steps = append(t.steps, JournalStep{Kind: StepOpen})
 	}
-	t.steps = append(t.steps, JournalStep{Kind: s.Kind, Clock: t.clock, Budget: s.Budget})
+	t.steps = append(t.steps, JournalStep{Kind: s.Kind, Clock: t.clock, Wall: t.wall, Budget: s.Budget})
 	if t.machine != nil {
 		t.machine.Tick(t.clock)
 		t.event = nil
@@ -176,7 +178,7 @@ func (t *Task) consume(source int, rec *record.Record) error {
 	t.rollback(saved)
 	if t.plan.order != nil && t.ordered(source) {
 		t.failure = failure{source, rec.Offset, 1, t.nodeName(source), t.failed}
-		t.event = &topology.OrderEvent{Source: source, Offset: rec.Offset, Timestamp: rec.Timestamp}
+		t.event = &topology.OrderEvent{Source: source, Offset: rec.Offset, Timestamp: rec.Timestamp, ReadAt: t.wall}
 		t.machine.Refuse(t.event, policies.ReasonUndecodable)
 		t.decide()
 		return nil

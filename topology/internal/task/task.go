@@ -25,6 +25,7 @@ type Task struct {
 	positions  []int64           // next offset to read, per source
 	counts     []policies.Counts // of records that no order sees
 	clock      int64
+	wall       int64 // of the step in hand
 	streamTime int64
 	commit     int64 // number of the last Take
 	reopened   bool  // the next journalled step follows an Open
