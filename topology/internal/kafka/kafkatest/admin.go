@@ -27,11 +27,12 @@ func clusterID(x *bench) {
 }
 
 func createAndDescribe(x *bench) {
-	want := map[string]int32{"one": 1, "eight": 8}
+	one, eight := x.name("one"), x.name("eight")
+	want := map[string]int32{one: 1, eight: 8}
 	for name, partitions := range want {
 		x.must("Create", x.adm().Create(x.ctx, kafka.Topic{Name: name, Partitions: partitions, Configs: map[string]string{"cleanup.policy": "compact"}}))
 	}
-	got, err := x.adm().Describe(x.ctx, "one", "no-such-topic", "eight")
+	got, err := x.adm().Describe(x.ctx, one, "no-such-topic", eight)
 	if err != nil || len(got) != 2 {
 		x.broken("Describe: %+v, %v", got, err)
 	}
@@ -49,12 +50,13 @@ func createAndDescribe(x *bench) {
 }
 
 func topicExists(x *bench) {
-	x.must("Create", x.adm().Create(x.ctx, kafka.Topic{Name: "twice", Partitions: 3}))
-	if err := x.adm().Create(x.ctx, kafka.Topic{Name: "twice", Partitions: 5}); !errors.Is(err, kafka.ErrTopicExists) {
+	twice := x.name("twice")
+	x.must("Create", x.adm().Create(x.ctx, kafka.Topic{Name: twice, Partitions: 3}))
+	if err := x.adm().Create(x.ctx, kafka.Topic{Name: twice, Partitions: 5}); !errors.Is(err, kafka.ErrTopicExists) {
 		x.broken("got: %v", err)
 	}
-	got, err := x.adm().Describe(x.ctx, "twice")
-	if err != nil || got["twice"].Partitions != 3 {
+	got, err := x.adm().Describe(x.ctx, twice)
+	if err != nil || got[twice].Partitions != 3 {
 		x.broken("after it: %+v, %v", got, err)
 	}
 }

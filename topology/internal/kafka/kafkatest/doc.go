@@ -1,10 +1,10 @@
 // Package kafkatest is the conformance suite of the seam to Kafka: what every
 // kafka.Cluster keeps, whatever is behind it.
 //
-// A driver calls Run from one of its tests and hands in a Harness: a cluster
-// with nothing in it, and what its backend can be made to do (answer with an
-// error, lose an answer, hold transaction markers back, remove a member). Every
-// case opens a Harness of its own. A case that needs what a backend cannot do is
+// A driver calls Run from one of its tests and hands in a Harness: a cluster in
+// which nothing has the case's names, and what its backend can be made to do (answer
+// with an error, lose an answer, hold transaction markers back, remove a member).
+// Every case opens a Harness of its own. A case that needs what a backend cannot do is
 // left out only if the harness gives the reason in Without, and Run logs it.
 //
 //	func TestConforms(t *testing.T) {

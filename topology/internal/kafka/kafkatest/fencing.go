@@ -35,7 +35,7 @@ func fencingCases() []kase {
 		}},
 		{name: "fencing/SendOffsets", rule: "SendOffsets of a fenced producer is ErrFenced", run: func(x *bench) {
 			fenced(x, func(p kafka.Producer, tp record.TopicPartition) error {
-				return p.SendOffsets(x.ctx, "group", nobody, []kafka.CommittedOffset{{TopicPartition: tp, Offset: 99}})
+				return p.SendOffsets(x.ctx, x.group, nobody, []kafka.CommittedOffset{{TopicPartition: tp, Offset: 99}})
 			})
 		}},
 		{name: "fencing/Commit", rule: "End(commit) of a fenced producer is ErrFenced", run: func(x *bench) {
@@ -57,21 +57,21 @@ func fenced(x *bench, act func(p kafka.Producer, tp record.TopicPartition) error
 	tp := x.partition()
 	old := x.producer("writer")
 	x.begin(old, out(tp, "open"))
-	x.must("SendOffsets", old.SendOffsets(x.ctx, "group", nobody, []kafka.CommittedOffset{{TopicPartition: tp, Offset: 98}}))
+	x.must("SendOffsets", old.SendOffsets(x.ctx, x.group, nobody, []kafka.CommittedOffset{{TopicPartition: tp, Offset: 98}}))
 	newer := x.producer("writer")
-	if got := x.stable("group", tp); got.Offset != -1 {
+	if got := x.stable(x.group, tp); got.Offset != -1 {
 		x.broken("offsets of the transaction that Init aborted: %+v", got)
 	}
 	if err := act(old, tp); !errors.Is(err, kafka.ErrFenced) {
 		x.broken("got: %v", err)
 	}
 	x.begin(newer, out(tp, "newer"))
-	x.must("SendOffsets of the newer", newer.SendOffsets(x.ctx, "group", nobody, []kafka.CommittedOffset{{TopicPartition: tp, Offset: 7}}))
+	x.must("SendOffsets of the newer", newer.SendOffsets(x.ctx, x.group, nobody, []kafka.CommittedOffset{{TopicPartition: tp, Offset: 7}}))
 	x.must("End of the newer", newer.End(x.ctx, true))
 	if got := values(x.committed(tp)); !slices.Equal(got, []string{"newer"}) {
 		x.broken("the partition has %q, want the newer producer's record alone", got)
 	}
-	if got := x.stable("group", tp); got.Offset != 7 {
+	if got := x.stable(x.group, tp); got.Offset != 7 {
 		x.broken("committed offset %+v, want the newer producer's 7", got)
 	}
 }

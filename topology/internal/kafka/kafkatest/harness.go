@@ -4,9 +4,14 @@ import "github.com/streamrun/streamrun/topology/internal/kafka"
 
 // A Harness is one cluster under test and what its backend can be made to do.
 type Harness struct {
-	// Cluster is empty, and closed by whoever opened the harness (the suite may
-	// have closed it before).
+	// Cluster is the case's own, and closed by whoever opened the harness (the suite
+	// may have closed it before).
 	Cluster kafka.Cluster
+
+	// Prefix begins the names of the case's topics, groups and transactional ids.
+	// It is needed where there is something else in the backend: no two cases on one
+	// backend may have the same.
+	Prefix string
 
 	// Inject makes the backend misbehave until the fault is used up or removed.
 	// remove also lets the backend handle the requests that were LostLater, and

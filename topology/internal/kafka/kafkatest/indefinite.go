@@ -61,7 +61,7 @@ func (x *bench) transaction(p kafka.Producer, tp, source record.TopicPartition, 
 	if _, err := p.Flush(x.ctx); err != nil {
 		return err
 	}
-	if err := p.SendOffsets(x.ctx, "group", nobody, []kafka.CommittedOffset{{TopicPartition: source, Offset: offset, Metadata: value}}); err != nil {
+	if err := p.SendOffsets(x.ctx, x.group, nobody, []kafka.CommittedOffset{{TopicPartition: source, Offset: offset, Metadata: value}}); err != nil {
 		return err
 	}
 	return p.End(x.ctx, true)
@@ -73,7 +73,7 @@ func indefinite(x *bench, req Request, outcome Outcome, late, committed bool) {
 	_, err := p.Init(x.ctx)
 	x.must("Init", err)
 	x.must("the transaction before", x.transaction(p, tp, source, "before", 1))
-	x.stable("group", source) // its markers have landed, so that no request is refused for them
+	x.stable(x.group, source) // its markers have landed, so that no request is refused for them
 
 	remove := x.h.Inject(Fault{Request: req, Outcome: outcome, Times: Always})
 	start := time.Now()
@@ -98,7 +98,7 @@ func indefinite(x *bench, req Request, outcome Outcome, late, committed bool) {
 	if committed {
 		want, wantOffset = []string{"before", "lost"}, 2
 	}
-	if got := x.stable("group", source); got.Offset != wantOffset || got.Metadata != want[len(want)-1] {
+	if got := x.stable(x.group, source); got.Offset != wantOffset || got.Metadata != want[len(want)-1] {
 		x.broken("Committed(stable) is %+v, want offset %d", got, wantOffset)
 	}
 	if got := values(x.committed(tp)); !slices.Equal(got, want) {
@@ -107,7 +107,7 @@ func indefinite(x *bench, req Request, outcome Outcome, late, committed bool) {
 	if err := x.transaction(p, tp, source, "after", 3); err != nil {
 		x.broken("the transaction after it: %v", err)
 	}
-	if got := x.stable("group", source); got.Offset != 3 {
+	if got := x.stable(x.group, source); got.Offset != 3 {
 		x.broken("after the next transaction Committed(stable) is %+v", got)
 	}
 	if got, want := values(x.committed(tp)), append(want, "after"); !slices.Equal(got, want) {

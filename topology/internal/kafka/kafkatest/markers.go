@@ -23,7 +23,7 @@ func lateMarkers(x *bench) {
 	tp, source := x.partition(), x.partition()
 	p := x.producer("writer")
 	x.must("the transaction before", x.transaction(p, tp, source, "before", 1))
-	x.stable("group", source)
+	x.stable(x.group, source)
 	end := x.settled(tp)
 
 	release := x.h.HoldMarkers()
@@ -38,16 +38,16 @@ func lateMarkers(x *bench) {
 			x.broken("a committed reader got %+v", got)
 		}
 	}
-	if got, err := x.offset(x.ctx, "group", source, false); err != nil || got.Offset != 1 {
+	if got, err := x.offset(x.ctx, x.group, source, false); err != nil || got.Offset != 1 {
 		x.broken("not stable: %+v, %v", got, err)
 	}
 	x.within(100*time.Millisecond, "Committed", func(ctx context.Context) {
-		if got, err := x.offset(ctx, "group", source, true); !errors.Is(err, context.DeadlineExceeded) {
+		if got, err := x.offset(ctx, x.group, source, true); !errors.Is(err, context.DeadlineExceeded) {
 			x.broken("stable: %+v, %v", got, err)
 		}
 	})
 	release()
-	if got := x.stable("group", source); got.Offset != 2 || got.Metadata != "late" {
+	if got := x.stable(x.group, source); got.Offset != 2 || got.Metadata != "late" {
 		x.broken("when they have landed: %+v", got)
 	}
 	if got := values(x.committed(tp)); !slices.Equal(got, []string{"before", "late"}) {
@@ -95,7 +95,7 @@ func initWaits(x *bench) {
 	release()
 	_, err := newer.Init(x.ctx)
 	x.must("Init when they have landed", err)
-	if got := x.stable("group", source); got.Offset != 1 {
+	if got := x.stable(x.group, source); got.Offset != 1 {
 		x.broken("committed offset %+v", got)
 	}
 	if got := values(x.committed(tp)); !slices.Equal(got, []string{"kept"}) {

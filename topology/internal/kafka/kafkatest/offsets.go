@@ -46,22 +46,22 @@ func (x *bench) stable(group string, tp record.TopicPartition) kafka.CommittedOf
 func (x *bench) sendOffset(p kafka.Producer, tp record.TopicPartition, offset int64, metadata string, commit bool) {
 	x.Helper()
 	x.must("Begin", p.Begin())
-	x.must("SendOffsets", p.SendOffsets(x.ctx, "group", nobody, []kafka.CommittedOffset{{TopicPartition: tp, Offset: offset, Metadata: metadata}}))
+	x.must("SendOffsets", p.SendOffsets(x.ctx, x.group, nobody, []kafka.CommittedOffset{{TopicPartition: tp, Offset: offset, Metadata: metadata}}))
 	x.must("End", p.End(x.ctx, commit))
 }
 
 func noOffsets(x *bench) {
 	tp, other := x.partition(), x.partition()
 	for _, stable := range []bool{false, true} {
-		if got, err := x.offset(x.ctx, "nobody-knows", tp, stable); err != nil || got.Offset != -1 {
+		if got, err := x.offset(x.ctx, x.name("nobody-knows"), tp, stable); err != nil || got.Offset != -1 {
 			x.broken("unknown group, stable %v: %+v, %v", stable, got, err)
 		}
 	}
 	x.sendOffset(x.producer("writer"), other, 3, "", true)
-	if got := x.stable("group", tp); got.Offset != -1 {
+	if got := x.stable(x.group, tp); got.Offset != -1 {
 		x.broken("known group, partition without offset: %+v", got)
 	}
-	both, err := x.adm().Committed(x.ctx, "group", []record.TopicPartition{tp, other}, true)
+	both, err := x.adm().Committed(x.ctx, x.group, []record.TopicPartition{tp, other}, true)
 	if err != nil || len(both) != 2 || both[tp].Offset != -1 || both[other].Offset != 3 {
 		x.broken("both: %+v, %v", both, err)
 	}
@@ -79,9 +79,9 @@ func offsetMetadata(x *bench) {
 		offsets = append(offsets, kafka.CommittedOffset{TopicPartition: tp, Offset: int64(100 + i), Metadata: m})
 	}
 	x.must("Begin", p.Begin())
-	x.must("SendOffsets", p.SendOffsets(x.ctx, "group", nobody, offsets))
+	x.must("SendOffsets", p.SendOffsets(x.ctx, x.group, nobody, offsets))
 	x.must("End", p.End(x.ctx, true))
-	got, err := x.adm().Committed(x.ctx, "group", parts, true)
+	got, err := x.adm().Committed(x.ctx, x.group, parts, true)
 	x.must("Committed", err)
 	for _, want := range offsets {
 		if got[want.TopicPartition] != want {
@@ -90,7 +90,7 @@ func offsetMetadata(x *bench) {
 	}
 	// A later commit replaces offset and metadata together.
 	x.sendOffset(p, parts[1], 500, "later", true)
-	if got := x.stable("group", parts[1]); got.Offset != 500 || got.Metadata != "later" {
+	if got := x.stable(x.group, parts[1]); got.Offset != 500 || got.Metadata != "later" {
 		x.broken("after a later commit: %+v", got)
 	}
 }
@@ -100,7 +100,7 @@ func offsetsAlone(x *bench) {
 	p := x.producer("writer")
 	for n := range int64(5) {
 		x.sendOffset(p, tp, n, "", true)
-		if got := x.stable("group", tp); got.Offset != n {
+		if got := x.stable(x.group, tp); got.Offset != n {
 			x.broken("got %d, want %d", got.Offset, n)
 		}
 	}
@@ -111,10 +111,10 @@ func offsetsPending(x *bench) {
 	p := x.producer("writer")
 	x.sendOffset(p, tp, 10, "old", true)
 	x.sendOffset(p, apart, 1, "", true)
-	x.stable("group", apart)
+	x.stable(x.group, apart)
 	x.must("Begin", p.Begin())
-	x.must("SendOffsets", p.SendOffsets(x.ctx, "group", nobody, []kafka.CommittedOffset{{TopicPartition: tp, Offset: 20, Metadata: "new"}}))
-	if got, err := x.offset(x.ctx, "group", tp, false); err != nil || got.Offset != 10 || got.Metadata != "old" {
+	x.must("SendOffsets", p.SendOffsets(x.ctx, x.group, nobody, []kafka.CommittedOffset{{TopicPartition: tp, Offset: 20, Metadata: "new"}}))
+	if got, err := x.offset(x.ctx, x.group, tp, false); err != nil || got.Offset != 10 || got.Metadata != "old" {
 		x.broken("while pending, not stable: %+v, %v", got, err)
 	}
 	type result struct {
@@ -123,7 +123,7 @@ func offsetsPending(x *bench) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		got, err := x.offset(x.ctx, "group", tp, true)
+		got, err := x.offset(x.ctx, x.group, tp, true)
 		done <- result{got, err}
 	}()
 	select {
@@ -148,10 +148,10 @@ func offsetsAborted(x *bench) {
 	x.sendOffset(p, tp, 10, "kept", true)
 	x.sendOffset(p, tp, 20, "gone", false)
 	x.sendOffset(p, fresh, 20, "gone", false)
-	if got := x.stable("group", tp); got.Offset != 10 || got.Metadata != "kept" {
+	if got := x.stable(x.group, tp); got.Offset != 10 || got.Metadata != "kept" {
 		x.broken("got %+v", got)
 	}
-	if got := x.stable("group", fresh); got.Offset != -1 {
+	if got := x.stable(x.group, fresh); got.Offset != -1 {
 		x.broken("never committed: %+v", got)
 	}
 }
@@ -160,11 +160,11 @@ func stableCancelled(x *bench) {
 	tp := x.partition()
 	p := x.producer("writer")
 	x.sendOffset(p, tp, 10, "", true)
-	x.stable("group", tp)
+	x.stable(x.group, tp)
 	x.must("Begin", p.Begin())
-	x.must("SendOffsets", p.SendOffsets(x.ctx, "group", nobody, []kafka.CommittedOffset{{TopicPartition: tp, Offset: 20}}))
+	x.must("SendOffsets", p.SendOffsets(x.ctx, x.group, nobody, []kafka.CommittedOffset{{TopicPartition: tp, Offset: 20}}))
 	x.within(200*time.Millisecond, "Committed", func(ctx context.Context) {
-		if got, err := x.offset(ctx, "group", tp, true); !errors.Is(err, context.DeadlineExceeded) {
+		if got, err := x.offset(ctx, x.group, tp, true); !errors.Is(err, context.DeadlineExceeded) {
 			x.broken("answered %+v, %v", got, err)
 		}
 	})

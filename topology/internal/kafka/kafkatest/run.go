@@ -65,7 +65,7 @@ func (k kase) check(t *testing.T, open func(t *testing.T) Harness) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), caseDeadline)
 	defer cancel()
-	k.run(&bench{T: t, ctx: ctx, rule: k.rule, h: h, cluster: h.Cluster})
+	k.run(&bench{T: t, ctx: ctx, rule: k.rule, h: h, cluster: h.Cluster, group: h.Prefix + "group"})
 }
 
 // lacks reports the first feature that the backend declares to lack. One that
@@ -100,6 +100,7 @@ type bench struct {
 	rule    string
 	h       Harness
 	cluster kafka.Cluster
+	group   string // for offsets that no member commits
 	admin   kafka.Admin
 	names   int
 }
@@ -121,7 +122,7 @@ func (x *bench) must(doing string, err error) {
 // name returns a name that the case has not used yet.
 func (x *bench) name(prefix string) string {
 	x.names++
-	return fmt.Sprintf("%s-%d", prefix, x.names)
+	return fmt.Sprintf("%s%s-%d", x.h.Prefix, prefix, x.names)
 }
 
 // adm returns the case's admin client.
@@ -153,6 +154,7 @@ func (x *bench) partition() record.TopicPartition {
 // open opens a producer that has not been initialised.
 func (x *bench) open(opts kafka.ProducerOptions) kafka.Producer {
 	x.Helper()
+	opts.TransactionalID = x.h.Prefix + opts.TransactionalID
 	p, err := x.cluster.Producer(opts)
 	x.must("opening a producer", err)
 	x.Cleanup(func() { p.Close() })

@@ -37,7 +37,7 @@ func atomic(x *bench) {
 		commit bool
 	}{{"aborted", 5, false}, {"first", 10, true}, {"aborted", 15, false}, {"second", 20, true}} {
 		x.begin(p, outputs(round.value)...)
-		x.must("SendOffsets", p.SendOffsets(x.ctx, "group", nobody, []kafka.CommittedOffset{{TopicPartition: source, Offset: round.offset}}))
+		x.must("SendOffsets", p.SendOffsets(x.ctx, x.group, nobody, []kafka.CommittedOffset{{TopicPartition: source, Offset: round.offset}}))
 		x.must("End", p.End(x.ctx, round.commit))
 	}
 	for _, tp := range parts {
@@ -45,7 +45,7 @@ func atomic(x *bench) {
 			x.broken("%v has %v, want %v", tp, got, want)
 		}
 	}
-	if got := x.stable("group", source); got.Offset != 20 {
+	if got := x.stable(x.group, source); got.Offset != 20 {
 		x.broken("committed offset %d, want 20", got.Offset)
 	}
 	if end := x.settled(record.TopicPartition{Topic: two}); end != 0 {

@@ -46,7 +46,7 @@ func waitedFor(x *bench) {
 			if err := x.transaction(p, tp, source, fmt.Sprint(done), done); err != nil {
 				x.broken("%s: %v", what, err)
 			}
-			if got, err := x.offset(x.ctx, "group", source, true); err != nil || got.Offset != done {
+			if got, err := x.offset(x.ctx, x.group, source, true); err != nil || got.Offset != done {
 				x.broken("%s: committed offset %+v, %v; want %d", what, got, err, done)
 			}
 			got := x.committed(tp)
@@ -75,7 +75,7 @@ func waitEnds(x *bench) {
 			return err
 		}},
 		{TxnOffsetCommit, 14, func(ctx context.Context, p kafka.Producer) error {
-			return p.SendOffsets(ctx, "group", nobody, offsets)
+			return p.SendOffsets(ctx, x.group, nobody, offsets)
 		}},
 		{EndTxn, 51, func(ctx context.Context, p kafka.Producer) error {
 			if err := p.Produce(x.ctx, []record.Output{out(tp, "x")}); err != nil {
@@ -87,7 +87,7 @@ func waitEnds(x *bench) {
 			return p.End(ctx, true)
 		}},
 		{OffsetFetch, 88, func(ctx context.Context, _ kafka.Producer) error {
-			_, err := x.offset(ctx, "group", source, true)
+			_, err := x.offset(ctx, x.group, source, true)
 			return err
 		}},
 	} {
