@@ -178,9 +178,7 @@ func (s *Sequencer) settle(ev *Event) {
 		s.held.Touch(ev)
 	case stateFresh, stateLetter, stateDone:
 	}
-	if x := s.row.rare; x != nil && x.causal.set && x.causal.number == ev.Number {
-		x.causal = timer{}
-	}
+	s.endCausal(ev)
 }
 
 // fail books an event that fails for good: a letter, and what its class's poison

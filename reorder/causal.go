@@ -23,6 +23,13 @@ func (s *Sequencer) causallyHeld(number int64) bool {
 	return x != nil && x.causal.set && x.causal.number == number
 }
 
+// endCausal ends the wait of an event for its cause.
+func (s *Sequencer) endCausal(e *Event) {
+	if s.causallyHeld(e.Number) {
+		s.row.rare.causal = timer{}
+	}
+}
+
 // holdForCause holds the event whose turn it is until its cause is applied.
 func (s *Sequencer) holdForCause(ev *Event) {
 	if s.loops(ev) {

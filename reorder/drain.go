@@ -48,6 +48,7 @@ func (s *Sequencer) drainOne() {
 // again decides about a held event as if it came now.
 func (s *Sequencer) again(e *Event) {
 	s.held.Delete(e)
+	s.endCausal(e)
 	s.place(e)
 }
 
@@ -167,5 +168,10 @@ func (s *Sequencer) fireTry(e *Event) {
 	}
 	s.stopTrying(e)
 	e.attempts++
+	if e.hash != 0 && s.row.ids.has(e.hash) { // a rebuild has applied it meanwhile
+		s.held.Touch(e)
+		s.drop(e, policies.ReasonDuplicate, 3)
+		return
+	}
 	s.place(e)
 }

@@ -134,9 +134,7 @@ func (s *Sequencer) tryAgain(ev *Event, what tryKind) {
 	if what == tryLook {
 		rule = 10
 	}
-	if x := s.row.rare; x != nil && x.causal.set && x.causal.number == e.Number {
-		x.causal = timer{}
-	}
+	s.endCausal(e)
 	e.waiting = false
 	e.try, e.due, e.arm = what, s.now+s.delay, s.arm()
 	s.row.more().tries = append(s.row.more().tries, e)

@@ -37,7 +37,7 @@ type Rebuild struct {
 	row    Row
 	hashes map[uint64]bool     // ids that the log applies
 	places map[int64]bool      // numbers of the epoch that events without an id take
-	now    []policies.Metadata // events applied for the first time
+	events []policies.Metadata // those applied, as causes of others
 }
 
 // A Refolded event is one that a rebuild applies.
@@ -50,29 +50,39 @@ type Refolded struct {
 	Known bool
 }
 
+// A Log is what an entity is rebuilt from.
+type Log struct {
+	Entity string
+	Events []policies.Metadata
+	// Refuses reports whether the handler refuses an event for good, by its index.
+	Refuses func(i int) bool
+}
+
 // PlanRebuild plans the rebuild of an entity of the machine's task from its log.
-func (m *Machine) PlanRebuild(slot *topology.Entity, log []policies.Metadata) (*Rebuild, error) {
+func (m *Machine) PlanRebuild(slot *topology.Entity, log Log) (*Rebuild, error) {
 	en := m.entityOf(slot)
-	return PlanRebuild(m.seq.contract, &en.row, &en.held, slot.ID, log)
+	return PlanRebuild(m.seq.contract, &en.row, &en.held, log)
 }
 
 // PlanRebuild folds the log of one entity, given what is live: it decides which
 // events are applied and in which order, and what the row becomes. Nothing is
 // changed. Letters are left alone: one whose event the log applies stays, and can never
 // be next. An id that was renumbered keeps its live number, and a log that lacks an
-// applied event is refused (LostEventError). The caller leaves events out that the
-// handler refuses.
-func PlanRebuild(c policies.Contract, live *Row, held Held, entity string, log []policies.Metadata) (*Rebuild, error) {
+// applied event is refused (LostEventError).
+func PlanRebuild(c policies.Contract, live *Row, held Held, log Log) (*Rebuild, error) {
 	if live.retrying() {
 		return nil, ErrRetrying
 	}
-	f := &refold{contract: c, live: live, held: held, entity: entity, log: log}
+	f := &refold{contract: c, live: live, held: held, entity: log.Entity, log: log.Events, refuses: log.Refuses, seen: map[uint64]bool{}}
 	f.seq = NewSequencer(c, 0, nil)
 	f.out = &Rebuild{row: live.clone(), hashes: map[uint64]bool{}, places: map[int64]bool{}}
 	if !live.known {
 		f.begin()
 	}
 	f.sort()
+	if x := f.out.row.rare; x != nil {
+		x.winner = nil // found anew
+	}
 	for _, e := range f.entries {
 		f.fold(e)
 	}
@@ -91,8 +101,10 @@ type refold struct {
 	held     Held
 	entity   string
 	log      []policies.Metadata
+	refuses  func(i int) bool
 	entries  []refoldEntry
-	numbers  []int64 // applied, ascending, of the live epoch
+	numbers  []int64         // applied, ascending, of the live epoch
+	seen     map[uint64]bool // ids in the log
 	out      *Rebuild
 }
 
@@ -100,6 +112,7 @@ type refoldEntry struct {
 	index  int
 	number int64
 	hash   uint64
+	again  bool // the id stands in the log before
 }
 
 // begin takes epoch and start of an entity that is new to the live state.
@@ -130,7 +143,8 @@ func (f *refold) sort() {
 		if e, ok := f.live.ids.find(hash); ok && hash != 0 && m.Epoch == f.live.epoch && e.number() != noNumber {
 			number = e.number()
 		}
-		f.entries = append(f.entries, refoldEntry{i, number, hash})
+		f.entries = append(f.entries, refoldEntry{i, number, hash, hash != 0 && f.seen[hash]})
+		f.seen[hash] = true
 	}
 	slices.SortStableFunc(f.entries, func(a, b refoldEntry) int {
 		m, n := &f.log[a.index], &f.log[b.index]
@@ -155,8 +169,14 @@ func (f *refold) rank(e refoldEntry) int {
 // fold applies an event or leaves it.
 func (f *refold) fold(e refoldEntry) {
 	m, row, n := &f.log[e.index], &f.out.row, e.number
-	if e.hash != 0 && f.out.hashes[e.hash] {
-		f.void(m, e)
+	if e.again {
+		if f.out.hashes[e.hash] {
+			f.void(m, e)
+		}
+		return
+	}
+	if f.refuses(e.index) {
+		f.giveUp(m, n)
 		return
 	}
 	entry, remembered := f.live.ids.find(e.hash)
@@ -180,23 +200,25 @@ func (f *refold) fold(e refoldEntry) {
 		}
 		f.out.places[n] = true
 		f.numbers = append(f.numbers, n)
+	case f.seq.byTime && f.held.Find(e.hash) != nil:
+		return // its turn has not come
+	case f.seq.byVersion && remembered && !known:
+		return // it was superseded
 	case f.seq.byVersion:
 		f.seq.row = row
 		ev := Event{}
 		ev.Metadata = *m
-		if f.seq.wins(&ev) {
-			x := row.more()
-			x.winner = &winner{m.Version, m.EventTime, []byte(m.ID)}
+		if !f.seq.wins(&ev) {
+			return
 		}
+		row.more().winner = &winner{m.Version, m.EventTime, []byte(m.ID)}
 	}
 	if e.hash != 0 {
 		f.out.hashes[e.hash] = true
 		row.remember(e.hash, f.place4ids(m, n))
 	}
 	row.version = max(row.version, m.Version)
-	if !known {
-		f.out.now = append(f.out.now, *m)
-	}
+	f.out.events = append(f.out.events, *m)
 	f.out.Apply = append(f.out.Apply, Refolded{Index: e.index, Epoch: m.Epoch, Number: n, Known: known})
 }
 
@@ -206,6 +228,16 @@ func (f *refold) place4ids(m *policies.Metadata, n int64) int64 {
 		return noNumber
 	}
 	return n
+}
+
+// giveUp passes over an event that the handler refuses, if its class says so (R13).
+func (f *refold) giveUp(m *policies.Metadata, n int64) {
+	row := &f.out.row
+	if !f.seq.bySeq || m.Epoch != row.epoch || f.contract.ClassOf(m.Class).Poison != policies.PoisonSkip || n != row.next() {
+		return
+	}
+	row.pass(n)
+	row.more().holes.add(n, n)
 }
 
 // void makes the number of a repeated id void if nobody else has it (R3).
@@ -245,7 +277,7 @@ func (f *refold) place(m *policies.Metadata, e refoldEntry) bool {
 func (f *refold) complete() error {
 	var lost error
 	f.live.ids.each(func(e idEntry) {
-		if lost == nil && e.applied() && !f.out.hashes[e.hash] {
+		if lost == nil && e.applied() && !f.seen[e.hash] {
 			lost = &LostEventError{Entity: f.entity, Number: e.number(), HasNumber: e.number() != noNumber}
 			if e.number() == noNumber {
 				lost = &LostEventError{Entity: f.entity}
@@ -325,41 +357,25 @@ func (r *Row) clone() Row {
 }
 
 // Swap puts a rebuild in the place of the live row. The plan was made of this row as
-// it is now, and every decision was handed out. Held events that the log has applied are absorbed; what has become
-// possible is pending.
+// it is now, and every decision was handed out. Held events that the log has applied
+// are duplicates now, those that look at a gap are at their next look; what has
+// become possible is pending.
 func (m *Machine) Swap(slot *topology.Entity, r *Rebuild, now int64) {
-	en := m.entityOf(slot)
+	en, s := m.entityOf(slot), m.seq
 	m.cur, en.row = en, r.row
-	m.seq.now = now
-	var absorbed []topology.Decision
-	absorb := func(e *Event) {
-		m.seq.ledger.end(e, colAbsorbed)
-		absorbed = append(absorbed, topology.Decision{Kind: topology.DecideAbsorb, Rule: 15, Event: &e.OrderEvent})
-	}
+	s.row, s.held, s.now, s.out = &en.row, &en.held, now, s.out[:0]
 	for _, e := range slices.Collect(en.held.all()) {
 		if r.has(e) {
-			en.held.Delete(e)
-			if x := en.row.rare; x != nil && x.causal.set && x.causal.number == e.Number {
-				x.causal = timer{}
-			}
-			absorb(e)
+			s.settle(e)
+			s.drop(e, policies.ReasonDuplicate, 3)
 		}
 	}
-	if x := en.row.rare; x != nil {
-		x.tries = slices.DeleteFunc(x.tries, func(e *Event) bool {
-			if !r.has(e) {
-				return false
-			}
-			absorb(e)
-			return true
-		})
-	}
+	m.out, m.at = s.out, 0
 	if m.causes != nil {
-		for i := range r.now {
-			(*outside)(m).Applied(&topology.OrderEvent{Metadata: r.now[i]})
+		for i := range r.events {
+			(*outside)(m).Applied(&topology.OrderEvent{Metadata: r.events[i]})
 		}
 	}
-	m.out, m.at = absorbed, 0
 	m.host.Dirty(slot)
 	m.reconcile(en)
 	m.enqueue(en, now)

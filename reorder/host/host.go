@@ -21,6 +21,7 @@ type Host struct {
 	order    topology.Order
 	disk     disk
 	world    world
+	waiting  []scenario.Rebuild // rebuilds that wait for a local retry: another process keeps them
 
 	// The process: a crash forgets it.
 	machine *reorder.Machine
@@ -28,7 +29,6 @@ type Host struct {
 	dirty   map[string]*topology.Entity
 	stopped map[int][]*delivery // records that are not consumed, per partition
 	inHand  *delivery
-	waiting []scenario.Rebuild // rebuilds that wait for a local retry
 
 	now           int64
 	generation    int64
@@ -43,6 +43,7 @@ type disk struct {
 	states  map[string]string
 	pending []*effect // requested, without outcome, in the order of request
 	done    map[string]bool
+	applied map[string]bool // ids
 }
 
 // effect is one request of the ledger.
@@ -55,7 +56,7 @@ type effect struct {
 func New(c policies.Contract) (scenario.Host, error) {
 	h := &Host{
 		contract: whole(c), order: reorder.New(c), generation: 1,
-		disk:  disk{rows: map[string][]byte{}, states: map[string]string{}, done: map[string]bool{}},
+		disk:  disk{rows: map[string][]byte{}, states: map[string]string{}, done: map[string]bool{}, applied: map[string]bool{}},
 		world: newWorld(),
 		out:   results{effects: map[string]int{}, diff: map[string][2]string{}, fencedCounts: map[int]policies.Counts{}},
 	}
@@ -92,7 +93,7 @@ func (h *Host) Payload(*topology.OrderEvent) []byte { return []byte(h.inHand.eve
 func (h *Host) start() error {
 	h.machine = reorder.NewMachine(h.contract, h, partitions)
 	h.slots, h.dirty, h.stopped = map[string]*topology.Entity{}, map[string]*topology.Entity{}, map[int][]*delivery{}
-	h.inHand, h.waiting = nil, nil
+	h.inHand = nil
 	for _, key := range sorted(h.disk.rows) {
 		if _, ok := h.order.EntityOf([]byte(key)); ok {
 			continue
@@ -318,6 +319,7 @@ func (h *Host) apply(d topology.Decision) (died bool, err error) {
 			h.out.unordered = append(h.out.unordered, x.entry(""))
 		}
 		x.is = policies.Applied
+		h.disk.applied[x.event.ID] = true
 		h.out.applied = append(h.out.applied, x.entry(""))
 		h.change(x.event.Entity, data)
 	}
@@ -357,8 +359,7 @@ func (h *Host) resolve(x *delivery) {
 
 // lacksCause reports whether the event's cause was not applied.
 func (h *Host) lacksCause(x *delivery) bool {
-	return h.contract.Causal && x.event.After != "" &&
-		!slices.ContainsFunc(h.out.applied, func(e scenario.Entry) bool { return e.ID == x.event.After })
+	return h.contract.Causal && x.event.After != "" && !h.disk.applied[x.event.After]
 }
 
 // change is the user's fold: a text that grows, or the newest one.

@@ -30,12 +30,9 @@ func (h *Host) rebuildWaiting() error {
 // it in and drains (R15).
 func (h *Host) rebuild(r scenario.Rebuild) error {
 	slot := h.Entity(r.Entity)
-	var events []scenario.Event // that the handler accepts
-	var log []policies.Metadata
+	log := reorder.Log{Entity: r.Entity, Refuses: func(i int) bool { return r.Log[i].Poison && !h.world.fixed[r.Log[i].ID] }}
 	for _, ev := range r.Log {
-		if !ev.Poison || h.world.fixed[ev.ID] {
-			events, log = append(events, ev), append(log, metadata(ev))
-		}
+		log.Events = append(log.Events, metadata(ev))
 	}
 	plan, err := h.machine.PlanRebuild(slot, log)
 	if err != nil {
@@ -45,8 +42,9 @@ func (h *Host) rebuild(r scenario.Rebuild) error {
 	delete(h.disk.states, r.Entity)
 	var send []*effect
 	for _, e := range plan.Apply {
-		ev := events[e.Index]
+		ev := r.Log[e.Index]
 		h.change(r.Entity, ev.Data)
+		h.disk.applied[ev.ID] = true
 		if h.contract.ClassOf(ev.Class).Effects == policies.EffectsNever {
 			continue
 		}
