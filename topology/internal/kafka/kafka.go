@@ -170,6 +170,9 @@ type Topic struct {
 type Admin interface {
 	// Describe returns the topics that exist, without their configs; the others are absent.
 	Describe(ctx context.Context, topics ...string) (map[string]Topic, error)
+	// Configs returns the configs of topics, defaults included; topics that do not
+	// exist are absent. A caller that may not see one gets ErrNotAuthorized.
+	Configs(ctx context.Context, topics ...string) (map[string]map[string]string, error)
 	// Create creates a topic with the cluster's default replication; one that
 	// exists is ErrTopicExists.
 	Create(ctx context.Context, topic Topic) error

@@ -12,6 +12,7 @@ func adminCases() []kase {
 		{name: "admin/ID", rule: "a cluster has an id, and keeps it", run: clusterID},
 		{name: "admin/CreateAndDescribe", rule: "Create makes topics as asked, Describe returns those that exist", run: createAndDescribe},
 		{name: "admin/TopicExists", rule: "creating a topic that exists is ErrTopicExists, and changes nothing", run: topicExists},
+		{name: "admin/Configs", rule: "Configs returns what a topic was created with, over the defaults", run: configs},
 	}
 }
 
@@ -58,5 +59,18 @@ func topicExists(x *bench) {
 	got, err := x.adm().Describe(x.ctx, twice)
 	if err != nil || got[twice].Partitions != 3 {
 		x.broken("after it: %+v, %v", got, err)
+	}
+}
+
+func configs(x *bench) {
+	state, log := x.name("state"), x.name("log")
+	x.must("Create", x.adm().Create(x.ctx, kafka.Topic{Name: state, Partitions: 1, Configs: map[string]string{"cleanup.policy": "compact"}}))
+	x.must("Create", x.adm().Create(x.ctx, kafka.Topic{Name: log, Partitions: 1, Configs: map[string]string{"retention.ms": "86400000"}}))
+	got, err := x.adm().Configs(x.ctx, state, "no-such-topic", log)
+	if err != nil || len(got) != 2 || got[state]["cleanup.policy"] != "compact" || got[log]["retention.ms"] != "86400000" || got[log]["cleanup.policy"] != "delete" {
+		x.broken("Configs: %v, %v", got, err)
+	}
+	if got, err := x.adm().Configs(x.ctx); err != nil || len(got) != 0 {
+		x.broken("Configs of no topic: %v, %v", got, err)
 	}
 }

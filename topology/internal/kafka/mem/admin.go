@@ -2,6 +2,7 @@ package mem
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/streamrun/streamrun/topology/internal/kafka"
@@ -25,8 +26,24 @@ func (a *admin) Describe(ctx context.Context, topics ...string) (map[string]kafk
 	return found, err
 }
 
-// Create implements kafka.Admin. The topic's configs change nothing here: nothing
-// is compacted, and records are deleted by Broker.Truncate only.
+// Configs implements kafka.Admin: what Create was told, over a broker's defaults.
+func (a *admin) Configs(ctx context.Context, topics ...string) (map[string]map[string]string, error) {
+	found := map[string]map[string]string{}
+	err := a.broker.ask(ctx, a.handle, DescribeConfigs, func(time.Time) code {
+		for _, name := range topics {
+			if a.broker.topics[name] == nil {
+				continue
+			}
+			found[name] = map[string]string{"cleanup.policy": "delete", "retention.ms": "604800000", "retention.bytes": "-1"}
+			maps.Copy(found[name], a.broker.configs[name])
+		}
+		return 0
+	})
+	return found, err
+}
+
+// Create implements kafka.Admin. The topic's configs are kept and change nothing:
+// nothing is compacted, and records are deleted by Broker.Truncate only.
 func (a *admin) Create(ctx context.Context, topic kafka.Topic) error {
 	return a.broker.write(ctx, a.handle, CreateTopics, readTimeout, func(time.Time) code {
 		switch {
@@ -38,6 +55,7 @@ func (a *admin) Create(ctx context.Context, topic kafka.Topic) error {
 		for range topic.Partitions {
 			a.broker.topics[topic.Name] = append(a.broker.topics[topic.Name], newPartition())
 		}
+		a.broker.configs[topic.Name] = maps.Clone(topic.Configs)
 		a.broker.notify()
 		return 0
 	})

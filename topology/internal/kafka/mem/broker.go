@@ -45,7 +45,8 @@ type Broker struct {
 	changed chan struct{} // closed and replaced when something happened that a wait may be for
 	random  *rand.Rand
 	topics  map[string][]*partition
-	txns    map[string]*txn // by transactional id
+	configs map[string]map[string]string // of topics, as they were created
+	txns    map[string]*txn              // by transactional id
 	nextPID int64
 	groups  map[string]*group
 	markers []*marker // decided, not landed, in the order of their decisions
@@ -60,6 +61,7 @@ func New(opts Options) *Broker {
 		changed: make(chan struct{}),
 		random:  rand.New(rand.NewPCG(opts.Seed, 0)),
 		topics:  map[string][]*partition{},
+		configs: map[string]map[string]string{},
 		txns:    map[string]*txn{},
 		groups:  map[string]*group{},
 	}

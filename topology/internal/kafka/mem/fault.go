@@ -26,6 +26,7 @@ const (
 	AddOffsets      Request = 25
 	EndTxn          Request = 26
 	TxnOffsetCommit Request = 28
+	DescribeConfigs Request = 32
 )
 
 // String returns the name of the request.
@@ -55,6 +56,8 @@ func (r Request) String() string {
 		return "EndTxn"
 	case TxnOffsetCommit:
 		return "TxnOffsetCommit"
+	case DescribeConfigs:
+		return "DescribeConfigs"
 	default:
 		return fmt.Sprintf("request %d", int16(r))
 	}
