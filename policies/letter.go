@@ -124,6 +124,21 @@ func ReadLetter[H HeaderLike](headers []H) (Letter, error) {
 	return l, nil
 }
 
+// LetterCause returns the headers of a letter that say why it is one, as they are
+// written; for counting, which needs no more. Of a header that occurs twice the last
+// counts. What is missing is empty.
+func LetterCause[H HeaderLike](headers []H) (reason, rule []byte) {
+	for i := len(headers) - 1; i >= 0 && (reason == nil || rule == nil); i-- {
+		switch h := Header(headers[i]); {
+		case reason == nil && string(h.Key) == letterReason:
+			reason = h.Value
+		case rule == nil && string(h.Key) == letterRule:
+			rule = h.Value
+		}
+	}
+	return reason, rule
+}
+
 // letterFields are the headers that every letter has.
 type letterFields struct {
 	topic, partition, offset, reason, rule, epoch, step, attempts, firstAt bool

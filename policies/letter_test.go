@@ -117,3 +117,18 @@ func FuzzReadLetter(f *testing.F) {
 		}
 	})
 }
+
+func TestLetterCauseIsTheLastReason(t *testing.T) {
+	t.Parallel()
+	headers := policies.AppendLetter([]policies.Header{{Key: []byte("own"), Value: []byte("x")}}, &policies.Letter{Reason: policies.ReasonPoison, Rule: 13})
+	headers = policies.AppendLetter(headers, &policies.Letter{Reason: policies.ReasonUndecodable, Rule: policies.NoRule})
+	if reason, rule := policies.LetterCause(headers); string(reason) != "undecodable" || string(rule) != "-" {
+		t.Errorf("got %q, %q", reason, rule)
+	}
+	if reason, rule := policies.LetterCause(headers[:1]); reason != nil || rule != nil {
+		t.Errorf("of no letter: %q, %q", reason, rule)
+	}
+	if n := testing.AllocsPerRun(100, func() { policies.LetterCause(headers) }); n != 0 {
+		t.Errorf("it allocates %v times", n)
+	}
+}

@@ -9,6 +9,7 @@ import (
 // value is not usable; NewMemory makes one.
 type Memory struct {
 	rows      map[string][]byte
+	bytes     int64 // of keys and rows
 	positions []Position
 }
 
@@ -21,11 +22,15 @@ func (m *Memory) Get(key []byte) ([]byte, error) { return m.rows[string(key)], n
 // Apply implements Backend. A row that fits takes the place of the one before it.
 func (m *Memory) Apply(puts []Put, positions []Position) error {
 	for _, p := range puts {
+		old, ok := m.rows[string(p.Key)]
+		if ok {
+			m.bytes -= int64(len(p.Key) + len(old))
+		}
 		if p.Row == nil {
 			delete(m.rows, string(p.Key))
 			continue
 		}
-		old, ok := m.rows[string(p.Key)]
+		m.bytes += int64(len(p.Key) + len(p.Row))
 		row := append(old[:0], p.Row...)
 		if row == nil {
 			row = []byte{} // an empty row is not an absent one
@@ -61,6 +66,9 @@ func (m *Memory) Scan(prefix []byte, f func(key, row []byte) error) error {
 	}
 	return nil
 }
+
+// Bytes returns the size of all keys and rows.
+func (m *Memory) Bytes() int64 { return m.bytes }
 
 // Positions implements Backend.
 func (m *Memory) Positions() []Position { return m.positions }

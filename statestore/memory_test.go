@@ -53,6 +53,13 @@ func TestMemoryIsAMap(t *testing.T) {
 			if d := cmp.Diff(want, got); d != "" {
 				t.Fatal(d)
 			}
+			size := int64(0)
+			for k, row := range twin {
+				size += int64(len(k) + len(row))
+			}
+			if m.Bytes() != size {
+				t.Fatalf("%d bytes, want %d", m.Bytes(), size)
+			}
 			if d := cmp.Diff([]Position{{"t", 0, int64(len(puts))}, {"t", 1, 7}}, m.Positions()); d != "" {
 				t.Fatal(d)
 			}

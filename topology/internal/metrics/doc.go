@@ -1,6 +1,6 @@
 // Package metrics has the names, labels and help of every metric of streamrun.
 //
-//	set := metrics.New("billing", version)
+//	set := metrics.New("billing", version, state)
 //	err := set.Register(registerer)        // or set.Handler(), which serves them alone
 //	t := set.Open("totals_3", sources)     // a task is there
 //	t.Commit(metrics.Commit{...})          // once per batch, from its totals

@@ -22,8 +22,7 @@ var rewrite = flag.Bool("rewrite", false, "write the golden list anew")
 
 // full returns a Set in which every metric has a series.
 func full() (*Set, *Task) {
-	s := New("billing", "v1.2.3")
-	s.SetState(State{Live: true, Ready: true, Tasks: 2, Restoring: 1})
+	s := New("billing", "v1.2.3", func() State { return State{Live: true, Ready: true, Tasks: 2, Restoring: 1} })
 	s.Rebalanced(Assigned)
 	s.Ended(Committed, 7*time.Millisecond, Produced{30, 4000})
 	s.Ended(Aborted, time.Second, Produced{5, 50})
@@ -31,15 +30,15 @@ func full() (*Set, *Task) {
 	s.FetchFailed()
 	s.Restored("totals_4", Produced{100, 9000}, 11)
 	t := s.Open("totals_3", []Source{{Topic: "orders", Partition: 3}, {Topic: "refunds", Partition: 3}})
-	t.Fetched(0, 50)
+	t.Fetched(0, 50, 43) // past a control record
 	t.Commit(Commit{
 		Dispositions: []policies.Counts{
 			{Delivered: 40, Applied: 30, Duplicate: 2, Held: 5, DeadLettered: 1, LateDropped: 1, Fenced: 1, VersionBackward: 4},
 			{Delivered: 1, Retrying: 1},
 		},
 		Positions:  []int64{42, 1},
-		Letters:    []Letter{{policies.ReasonPoison, 13}},
-		Alarms:     []policies.Rule{11},
+		Letters:    map[Letter]int64{{"poison", "R13"}: 1},
+		Alarms:     map[policies.Rule]int64{11: 1},
 		Gaps:       Gaps{Open: 2, Since: 8000},
 		StoreBytes: 1234, Clock: 10_500, StreamTime: 9_000,
 	})
@@ -116,7 +115,7 @@ func TestSaysWhatABatchSaid(t *testing.T) {
 		"streamrun_source_lag_records": `
 			# HELP streamrun_source_lag_records Offsets between the position of the task and the last record that can be read.
 			# TYPE streamrun_source_lag_records gauge
-			streamrun_source_lag_records{app="billing",partition="3",topic="orders"} 8
+			streamrun_source_lag_records{app="billing",partition="3",topic="orders"} 7
 			streamrun_source_lag_records{app="billing",partition="3",topic="refunds"} 0
 			`,
 		"streamrun_gap_oldest_seconds": `
@@ -152,7 +151,7 @@ func TestSaysWhatABatchSaid(t *testing.T) {
 // letters and the forgotten ones.
 func TestDispositionsAddUp(t *testing.T) {
 	t.Parallel()
-	s := New("a", "")
+	s := New("a", "", func() State { return State{} })
 	task := s.Open("t_0", []Source{{Topic: "in"}})
 	c := policies.Counts{
 		Applied: 1, Duplicate: 2, DuplicateOfDLQ: 4, Superseded: 8, LateDropped: 16, DeadLettered: 32, Compensated: 64,
@@ -206,15 +205,15 @@ func TestSeriesOfATaskGoWithIt(t *testing.T) {
 func TestASecondRunnerOfTheAppIsRefused(t *testing.T) {
 	t.Parallel()
 	r := prometheus.NewRegistry()
-	unregister, err := New("a", "").Register(r)
+	unregister, err := New("a", "", func() State { return State{} }).Register(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New("a", "").Register(r); err == nil || !strings.Contains(err.Error(), "WrapRegistererWith") {
+	if _, err := New("a", "", func() State { return State{} }).Register(r); err == nil || !strings.Contains(err.Error(), "WrapRegistererWith") {
 		t.Errorf("got: %v", err)
 	}
 	unregister()
-	if _, err := New("a", "").Register(r); err != nil {
+	if _, err := New("a", "", func() State { return State{} }).Register(r); err != nil {
 		t.Error(err)
 	}
 }

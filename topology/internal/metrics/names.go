@@ -87,7 +87,7 @@ func newNames(app string) *names {
 	n.oldestGap = gauge("gap_oldest_seconds", "How long the entity has waited that waits longest, in the time of the task clock.", "task")
 
 	n.storeBytes = gauge("store_bytes", "Bytes of keys and rows of the committed state of a task.", "task")
-	n.clock = gauge("task_clock_timestamp_seconds", "The task clock at its last commit: everything that the sources held then has been read.", "task")
-	n.streamTime = gauge("stream_time_timestamp_seconds", "The greatest event time that the task had seen at its last commit.", "task")
+	n.clock = gauge("task_clock_timestamp_seconds", "The task clock: everything that the sources held then has been read.", "task")
+	n.streamTime = gauge("stream_time_timestamp_seconds", "The greatest event time that the task has seen.", "task")
 	return n
 }

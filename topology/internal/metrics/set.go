@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/streamrun/streamrun/policies"
 )
 
 // Registerer is prometheus.Registerer, for those who pass one on.
@@ -23,10 +25,10 @@ type Registerer = prometheus.Registerer
 type Set struct {
 	names   *names
 	version string
+	state   func() State
 	commits prometheus.Histogram
 
 	mu     sync.Mutex // guards what follows, and the tasks
-	state  State
 	events map[Event]int64
 	ends   map[Outcome]int64
 	failed int64 // fetches
@@ -72,9 +74,10 @@ const (
 )
 
 // New returns the metrics of an app of a version, in which nothing has happened.
-func New(app, version string) *Set {
+// state is asked whenever somebody collects.
+func New(app, version string, state func() State) *Set {
 	return &Set{
-		names: newNames(app), version: version,
+		names: newNames(app), version: version, state: state,
 		commits: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: commitName, Help: commitHelp, Buckets: commitBuckets(), ConstLabels: prometheus.Labels{appLabel: app},
 		}),
@@ -109,13 +112,6 @@ func (s *Set) Rebalanced(e Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.events[e]++
-}
-
-// SetState says what the runner is doing.
-func (s *Set) SetState(st State) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.state = st
 }
 
 // Ended counts a transaction. took is how long it was, of a committed one.
@@ -155,10 +151,17 @@ func (s *Set) RestoreEnded(task string) {
 	delete(s.left, task)
 }
 
+// Restoring returns how many offsets are left, of each task that is restored.
+func (s *Set) Restoring() map[string]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.left)
+}
+
 // Open adds a task with its source partitions. A task of that name that is there
 // already is replaced.
 func (s *Set) Open(name string, sources []Source) *Task {
-	t := &Task{set: s, name: name, letters: map[cause]int64{}, alarms: map[string]int64{}}
+	t := &Task{set: s, name: name, letters: map[Letter]int64{}, alarms: map[policies.Rule]int64{}}
 	for _, tp := range sources {
 		t.sources = append(t.sources, source{topic: tp.Topic, partition: strconv.Itoa(int(tp.Partition))})
 	}
@@ -201,15 +204,16 @@ func (o *out) flag(m *metric, on bool) {
 }
 
 func (s *Set) snapshot() []prometheus.Metric {
+	state := s.state()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n, o := s.names, &out{}
 	o.put(n.build, 1, s.version, runtime.Version())
-	o.flag(n.live, s.state.Live)
-	o.flag(n.ready, s.state.Ready)
-	o.flag(n.started, s.state.Started)
-	o.put(n.tasks, float64(s.state.Tasks))
-	o.put(n.restoring, float64(s.state.Restoring))
+	o.flag(n.live, state.Live)
+	o.flag(n.ready, state.Ready)
+	o.flag(n.started, state.Started)
+	o.put(n.tasks, float64(state.Tasks))
+	o.put(n.restoring, float64(state.Restoring))
 	for e, v := range s.events {
 		o.put(n.rebalances, float64(v), string(e))
 	}

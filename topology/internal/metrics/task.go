@@ -14,8 +14,8 @@ type Task struct {
 	sources []source
 	known   bool // what follows was said at least once
 	last    Commit
-	letters map[cause]int64
-	alarms  map[string]int64 // by rule
+	letters map[Letter]int64
+	alarms  map[policies.Rule]int64
 }
 
 // source is one source partition of a task.
@@ -26,28 +26,22 @@ type source struct {
 	counts           policies.Counts
 }
 
-// cause is why there is a letter.
-type cause struct{ reason, rule string }
-
 // A Commit is what one committed batch of a task says. Dispositions and Positions
 // are in the order of the task's sources; they are totals, and the slices stay the
 // caller's.
 type Commit struct {
 	Dispositions []policies.Counts
 	Positions    []int64
-	Letters      []Letter
-	Alarms       []policies.Rule
+	Letters      map[Letter]int64        // new ones
+	Alarms       map[policies.Rule]int64 // new ones
 	Gaps         Gaps
 	StoreBytes   int64 // -1: the back end does not tell
 	Clock        int64 // milliseconds since the Unix epoch
 	StreamTime   int64 // likewise; 0: no record yet
 }
 
-// A Letter is a dead letter of a batch.
-type Letter struct {
-	Reason policies.Reason
-	Rule   policies.Rule
-}
+// A Letter says why records are dead letters, as their headers do.
+type Letter struct{ Reason, Rule string }
 
 // Gaps are the entities of a task that wait for a missing number.
 type Gaps struct {
@@ -62,24 +56,26 @@ func (t *Task) Commit(c Commit) {
 	defer t.set.mu.Unlock()
 	for i := range t.sources {
 		t.sources[i].counts = c.Dispositions[i]
-		t.sources[i].position = c.Positions[i]
+		// The offset of a commit is behind control records that were read since.
+		t.sources[i].position = max(t.sources[i].position, c.Positions[i])
 	}
-	for _, l := range c.Letters {
-		t.letters[cause{string(l.Reason), l.Rule.String()}]++
+	for l, n := range c.Letters {
+		t.letters[l] += n
 	}
-	for _, r := range c.Alarms {
-		t.alarms[r.String()]++
+	for r, n := range c.Alarms {
+		t.alarms[r] += n
 	}
 	t.last, t.known = c, true
+	// What is the caller's is not kept.
 	t.last.Dispositions, t.last.Positions, t.last.Letters, t.last.Alarms = nil, nil, nil, nil
 }
 
 // Fetched says where the records of a source that can be read end, as an answer
-// told it.
-func (t *Task) Fetched(source int, lastStable int64) {
+// told it, and where the task is: what is fetched and not consumed is in front of it.
+func (t *Task) Fetched(source int, lastStable, position int64) {
 	t.set.mu.Lock()
 	defer t.set.mu.Unlock()
-	t.sources[source].readable = lastStable
+	t.sources[source].readable, t.sources[source].position = lastStable, position
 }
 
 // Close takes the series of the task out, unless another Open of its name did.
@@ -99,10 +95,10 @@ func (t *Task) collect(n *names, o *out) {
 		t.sources[i].collect(n, o)
 	}
 	for c, v := range t.letters {
-		o.put(n.deadLetters, float64(v), t.name, c.reason, c.rule)
+		o.put(n.deadLetters, float64(v), t.name, c.Reason, c.Rule)
 	}
 	for rule, v := range t.alarms {
-		o.put(n.alarms, float64(v), t.name, rule)
+		o.put(n.alarms, float64(v), t.name, rule.String())
 	}
 	o.put(n.gaps, float64(t.last.Gaps.Open), t.name)
 	waited := 0.0
