@@ -260,6 +260,10 @@ func (f *refold) place(m *policies.Metadata, e refoldEntry) bool {
 			return false
 		}
 	}
+	f.seq.row, f.seq.held = row, f.held
+	if minus(n, f.seq.highest()) > f.contract.MaxJump {
+		return false
+	}
 	switch {
 	case n == row.nextWithout(n) || f.contract.Gap == policies.GapApply:
 		row.pass(n)
