@@ -26,14 +26,15 @@ type Machine struct {
 	cur    *entity             // of the last Step
 	flying bool                // an apply was handed out, its outcome is awaited
 
-	hand    hand
-	queue   []*entity // entities with more to do, first come first
-	timers  timers
-	ticked  int64 // timers due until then fire
-	marks   []watermark
-	causes  *causes  // nil unless the contract is causal
-	touched []*Event // kept events that changed since the last Changes
-	moved   []*Event // in the present step
+	hand     hand
+	queue    []*entity // entities with more to do, first come first
+	commands []command // re-drives that what was left before has to end for
+	timers   timers
+	ticked   int64 // timers due until then fire
+	marks    []watermark
+	causes   *causes  // nil unless the contract is causal
+	touched  []*Event // kept events that changed since the last Changes
+	moved    []*Event // in the present step
 
 	savedMarks []byte    // the row of watermarks as it is stored
 	restored   []*entity // those that Restore found kept events of
@@ -46,6 +47,12 @@ const atRestart = math.MinInt64
 
 // ErrUnknownEntity says that a command names an entity of which nothing is known.
 var ErrUnknownEntity = errors.New("nothing is known of it")
+
+// command is a re-drive that has not begun.
+type command struct {
+	owner *entity
+	now   int64
+}
 
 // hand is the record offered last, until it is decided.
 type hand struct {
@@ -182,9 +189,10 @@ func (m *Machine) Command(c topology.OrderCommand, now int64) error {
 		if !en.row.known && en.held.Letters() == 0 {
 			return fmt.Errorf("reorder: re-driving entity %q: %w", c.Entity, ErrUnknownEntity)
 		}
-		beginRedrive(&en.row, &en.held)
-		m.host.Dirty(en.slot)
-		m.enqueue(en, now)
+		m.commands = append(m.commands, command{en, now})
+		if !m.owesAnything() {
+			m.begin()
+		}
 		return nil
 	case "flush":
 		for i := range m.marks {
@@ -227,11 +235,11 @@ func (m *Machine) Outcome(o topology.ApplyOutcome) {
 // entity; where entities act on each other, by causes or by the order of release,
 // all of it comes first. So a budget changes when a decision is made, but none.
 func (m *Machine) work() bool {
-	if m.hand.full && (m.hand.owner == &m.nobody || !m.together() && !m.owes(m.hand.owner)) {
+	if m.hand.full && (m.hand.owner == &m.nobody || !m.together() && len(m.commands) == 0 && !m.owes(m.hand.owner)) {
 		m.decideHand()
 		return true
 	}
-	if m.hand.full && !m.together() {
+	if m.hand.full && !m.together() && len(m.commands) == 0 {
 		if en := m.hand.owner; en.queued {
 			m.dequeue(en)
 			m.goOn(en)
@@ -248,6 +256,8 @@ func (m *Machine) work() bool {
 	case m.seq.byTime && m.release():
 	case len(m.timers) > 0 && m.timers[0].due.due <= m.ticked:
 		m.fire(m.timers[0])
+	case len(m.commands) > 0:
+		m.begin()
 	case m.hand.full:
 		m.decideHand()
 	default:
@@ -262,6 +272,20 @@ func (m *Machine) together() bool { return m.causes != nil || m.seq.byTime }
 // owes reports whether something of the entity is to be done before its next record.
 func (m *Machine) owes(en *entity) bool {
 	return en.queued || en.index >= 0 && en.due.due <= m.ticked
+}
+
+// owesAnything reports whether something of any entity is to be done.
+func (m *Machine) owesAnything() bool {
+	return m.flying || m.at < len(m.out) || len(m.queue) > 0 || len(m.timers) > 0 && m.timers[0].due.due <= m.ticked || m.seq.byTime && m.ready() != nil
+}
+
+// begin begins the first re-drive; the row remembers it.
+func (m *Machine) begin() {
+	c := m.commands[0]
+	m.commands = m.commands[1:]
+	beginRedrive(&c.owner.row, &c.owner.held)
+	m.host.Dirty(c.owner.slot)
+	m.enqueue(c.owner, c.now)
 }
 
 func (m *Machine) decideHand() {

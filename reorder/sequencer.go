@@ -137,6 +137,11 @@ func (s *Sequencer) Step(row *Row, held Held, input Input, now int64, budget int
 	return s.out, more
 }
 
+// undecided reports whether the event in hand waits for a drain or for its outcome.
+func (s *Sequencer) undecided() bool {
+	return s.deferred != nil || s.flight.active && s.flight.ev == &s.scratch
+}
+
 // unsettled reports whether proceed may have something to do.
 func (s *Sequencer) unsettled() bool {
 	return s.row.rare != nil || s.held.Len() > 0 || s.deferred != nil

@@ -27,18 +27,7 @@ func (w *watermark) accept(mark int64) {
 // release applies the earliest event that its source's watermark has passed. It
 // reports whether there was one whose entity can take it.
 func (m *Machine) release() bool {
-	for {
-		var first *Event
-		for i := range m.marks {
-			w := &m.marks[i]
-			e, ok := w.wait.Min()
-			if ok && w.set && e.EventTime <= w.mark && (first == nil || earlier(e, first)) {
-				first = e
-			}
-		}
-		if first == nil {
-			return false
-		}
+	for first := m.ready(); first != nil; first = m.ready() {
 		m.unindex(first)
 		en := first.owner
 		if en.row.retrying() || en.row.parked {
@@ -48,6 +37,19 @@ func (m *Machine) release() bool {
 		m.step(en, Input{Kind: InputRelease, Released: first}, m.seq.now) // the input that moved the watermark
 		return true
 	}
+	return false
+}
+
+// ready returns the earliest waiting event that its source's watermark has passed.
+func (m *Machine) ready() (first *Event) {
+	for i := range m.marks {
+		w := &m.marks[i]
+		e, ok := w.wait.Min()
+		if ok && w.set && e.EventTime <= w.mark && (first == nil || earlier(e, first)) {
+			first = e
+		}
+	}
+	return first
 }
 
 // unblock lets events that were released wait again once their entity can take them.
