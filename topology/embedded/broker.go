@@ -1,11 +1,13 @@
 package embedded
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -26,6 +28,12 @@ type Options struct {
 	// MinSessionTimeout is the shortest session that a group member may ask for;
 	// 0: 6 s, as Apache Kafka.
 	MinSessionTimeout time.Duration
+	// MaxMessageBytes bounds a batch; 0: 1048588, as Apache Kafka.
+	MaxMessageBytes int
+	// TLS, if not nil, is the server's side of every connection.
+	TLS *tls.Config
+	// Users, if there are any, are who may connect, by SASL.
+	Users []User
 	// Tap, if set, sees every request; see Tap.
 	Tap Tap
 }
@@ -55,7 +63,7 @@ func Start(opts Options) (*Broker, error) {
 	if len(ports) == 0 {
 		ports = []int{0}
 	}
-	t := &tap{see: opts.Tap}
+	t := &tap{see: opts.Tap, tls: opts.TLS}
 	options := []kfake.Opt{
 		kfake.Ports(ports...),
 		kfake.DefaultNumPartitions(max(opts.Partitions, 1)),
@@ -67,6 +75,10 @@ func Start(opts Options) (*Broker, error) {
 	if opts.MinSessionTimeout > 0 {
 		options = append(options, kfake.GroupMinSessionTimeout(opts.MinSessionTimeout))
 	}
+	if opts.MaxMessageBytes > 0 {
+		options = append(options, kfake.BrokerConfigs(map[string]string{"message.max.bytes": strconv.Itoa(opts.MaxMessageBytes)}))
+	}
+	options = append(options, admitting(opts.Users)...)
 	cluster, err := kfake.NewCluster(options...)
 	if err != nil {
 		unlock()

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"io"
 	"net"
@@ -62,6 +63,7 @@ const maxFrame = 128 << 20
 // tap wraps the connections of a broker.
 type tap struct {
 	see    Tap
+	tls    *tls.Config // nil: plain
 	serial atomic.Int64
 
 	mu     sync.Mutex // guards conns and losses
@@ -110,6 +112,9 @@ func (l *listener) Accept() (net.Conn, error) {
 	raw, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
+	}
+	if l.tap.tls != nil {
+		raw = tls.Server(raw, l.tap.tls) // shakes hands when it is read
 	}
 	c := &conn{Conn: raw, tap: l.tap, number: l.tap.serial.Add(1)}
 	l.tap.mu.Lock()

@@ -20,6 +20,10 @@ var (
 	ErrUnknownTopic      = errors.New("kafka: unknown topic or partition")
 	ErrTooLarge          = errors.New("kafka: record too large")
 	ErrNotAuthorized     = errors.New("kafka: not authorized")
+	ErrUnreachable       = errors.New("kafka: no broker reached")
+	ErrCredentials       = errors.New("kafka: the broker does not accept the credentials")
+	ErrTLS               = errors.New("kafka: no TLS connection")
+	ErrStuck             = errors.New("kafka: no progress")
 )
 
 // UndecodableError names a batch that cannot be decoded.

@@ -2,14 +2,18 @@ package wire
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"github.com/streamrun/streamrun/topology/security"
 )
 
 // idleLimit is how long a connection may rest before it is made anew. Brokers close
@@ -22,17 +26,22 @@ type conn struct {
 	addr   string
 	broker *sarama.Broker
 	sock   *socket
+	opened int64 // bytes that were written to open it
 }
 
-// dial connects to an address.
-func dial(ctx context.Context, conf *sarama.Config, addr string) (*conn, error) {
+// dial connects to an address: TCP, TLS, and SASL, as the security says.
+func dial(ctx context.Context, conf *sarama.Config, sec *security.Security, addr string) (*conn, error) {
 	c := &conn{addr: addr, broker: sarama.NewBroker(addr), sock: &socket{timeout: conf.Net.DialTimeout}}
 	own := *conf
 	own.Net.Proxy.Enable = true
 	own.Net.Proxy.Dialer = c.sock
 	stop := context.AfterFunc(ctx, c.sock.cut)
 	defer stop()
-	if err := c.broker.Open(&own); err != nil {
+	err := secure(ctx, sec, &own, c.sock)
+	if err == nil {
+		err = c.broker.Open(&own)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", addr, err)
 	}
 	if _, err := c.broker.Connected(); err != nil {
@@ -40,8 +49,9 @@ func dial(ctx context.Context, conf *sarama.Config, addr string) (*conn, error) 
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return nil, fmt.Errorf("connecting to %s: %w", addr, err)
+		return nil, fmt.Errorf("connecting to %s: %w", addr, refusal(err, sec, c.sock))
 	}
+	c.opened = c.sock.written.Load()
 	return c, nil
 }
 
@@ -76,6 +86,9 @@ func ask[Q, A any](ctx context.Context, c *conn, method func(*sarama.Broker, Q) 
 		return a, nil
 	}
 	sent := c.sock.written.Load() != before
+	if before == c.opened && errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%w (the broker closed the connection at the first request, as one does that wants to know who connects: configure SASL)", err)
+	}
 	if ctx.Err() != nil {
 		err = fmt.Errorf("%w (%w)", ctx.Err(), err)
 	}
@@ -90,6 +103,9 @@ func ask[Q, A any](ctx context.Context, c *conn, method func(*sarama.Broker, Q) 
 // dialed, so that it can be closed while sarama waits on it.
 type socket struct {
 	timeout time.Duration
+	tls     *tls.Config  // nil: plain
+	alert   atomic.Bool  // the other side speaks TLS, and this one does not
+	heard   atomic.Bool  // something was read
 	written atomic.Int64 // bytes that went in
 	used    atomic.Int64 // when it was written to last, milliseconds
 	broken  atomic.Bool  // a read or write has failed
@@ -116,12 +132,18 @@ func (s *socket) Dial(network, addr string) (net.Conn, error) {
 		return nil, err
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.gone {
+	gone = s.gone
+	s.conn = raw
+	s.mu.Unlock()
+	if gone {
 		_ = raw.Close()
 		return nil, net.ErrClosed
 	}
-	s.conn = raw
+	if s.tls != nil {
+		if raw, err = handshake(ctx, raw, s.tls, addr); err != nil {
+			return nil, err
+		}
+	}
 	return &watched{Conn: raw, sock: s}, nil
 }
 
@@ -152,6 +174,9 @@ type watched struct {
 // Read implements net.Conn.
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
+	if n > 0 && !w.sock.heard.Swap(true) {
+		w.sock.alert.Store(p[0] == recordAlert)
+	}
 	if err != nil {
 		w.sock.broken.Store(true)
 	}

@@ -78,13 +78,13 @@ func (b *batch) copy(p []byte) []byte {
 }
 
 // wire returns the batch as it is sent.
-func (b *batch) wire(id int64, epoch int16) *sarama.RecordBatch {
+func (b *batch) wire(id int64, epoch int16, codec sarama.CompressionCodec) *sarama.RecordBatch {
 	pointers := make([]*sarama.Record, len(b.records))
 	for i := range b.records {
 		pointers[i] = &b.records[i]
 	}
 	return &sarama.RecordBatch{
-		Version: 2, IsTransactional: true, PartitionLeaderEpoch: -1,
+		Version: 2, Codec: codec, CompressionLevel: sarama.CompressionLevelDefault, IsTransactional: true, PartitionLeaderEpoch: -1,
 		ProducerID: id, ProducerEpoch: epoch, FirstSequence: b.sequence,
 		FirstTimestamp: time.UnixMilli(b.first), MaxTimestamp: time.UnixMilli(b.newest),
 		LastOffsetDelta: int32(len(b.records) - 1), Records: pointers,

@@ -301,7 +301,7 @@ func (p *producer) launch(ctx context.Context, addr string, f *flight) error {
 		if b.deadline.IsZero() {
 			b.deadline = now.Add(p.opts.RequestTimeout)
 		}
-		q.AddBatch(f.boxes[i].Topic, f.boxes[i].Partition, b.wire(p.id.ID, p.id.Epoch))
+		q.AddBatch(f.boxes[i].Topic, f.boxes[i].Partition, b.wire(p.id.ID, p.id.Epoch, p.cluster.codec))
 		f.boxes[i].sent++
 		f.boxes[i].flying++
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/record"
+	"github.com/streamrun/streamrun/topology/security"
 )
 
 // unknownGrace is how long a topic may be unknown before that is the answer: the
@@ -21,6 +22,7 @@ const unknownGrace = time.Second
 // for concurrent use.
 type router struct {
 	conf  *sarama.Config
+	sec   *security.Security
 	seeds []string
 	done  chan struct{} // closed by Close
 
@@ -39,9 +41,9 @@ type leader struct {
 	epoch int32
 }
 
-func newRouter(conf *sarama.Config, seeds []string) *router {
+func newRouter(conf *sarama.Config, sec *security.Security, seeds []string) *router {
 	return &router{
-		conf: conf, seeds: seeds, done: make(chan struct{}), control: -1,
+		conf: conf, sec: sec, seeds: seeds, done: make(chan struct{}), control: -1,
 		brokers: map[int32]string{}, topics: map[string][]leader{}, conns: map[string]*conn{},
 	}
 }
@@ -75,7 +77,7 @@ func (r *router) connect(ctx context.Context, addr string) (*conn, error) {
 		}
 		r.drop(c)
 	}
-	c, err := dial(ctx, r.conf, addr)
+	c, err := dial(ctx, r.conf, r.sec, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +143,7 @@ func (r *router) anywhere(ctx context.Context, f func(c *conn) error) error {
 		}
 		errs = append(errs, err)
 	}
-	return fmt.Errorf("no broker reached: %w", errors.Join(errs...))
+	return fmt.Errorf("%w: %w", kafka.ErrUnreachable, errors.Join(errs...))
 }
 
 // refresh asks for the leaders of topics, and for the brokers.

@@ -10,12 +10,45 @@ import (
 	"github.com/IBM/sarama"
 
 	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/security"
 )
 
 // Options says how to reach a cluster.
 type Options struct {
 	Brokers  []string // bootstrap addresses, host:port
 	ClientID string   // seen in the broker's logs and quotas; empty: streamrun
+	Security security.Security
+	// Compression of what producers write. Whatever is read is decompressed.
+	Compression Compression
+}
+
+// Compression is how batches are compressed. The zero value is none.
+type Compression string
+
+// Compressions, as Kafka names them.
+const (
+	None   Compression = "none"
+	Gzip   Compression = "gzip"
+	Snappy Compression = "snappy"
+	LZ4    Compression = "lz4"
+	Zstd   Compression = "zstd"
+)
+
+// codec returns sarama's name of a compression.
+func (c Compression) codec() (sarama.CompressionCodec, error) {
+	switch c {
+	case "", None:
+		return sarama.CompressionNone, nil
+	case Gzip:
+		return sarama.CompressionGZIP, nil
+	case Snappy:
+		return sarama.CompressionSnappy, nil
+	case LZ4:
+		return sarama.CompressionLZ4, nil
+	case Zstd:
+		return sarama.CompressionZSTD, nil
+	}
+	return 0, fmt.Errorf("compression %q is none of none, gzip, snappy, lz4, zstd", string(c))
 }
 
 const (
@@ -36,6 +69,10 @@ func New(opts Options) (kafka.Cluster, error) {
 	if len(opts.Brokers) == 0 {
 		return nil, errors.New("kafka/wire: no broker address given")
 	}
+	codec, err := opts.Compression.codec()
+	if err = errors.Join(err, opts.Security.Validate()); err != nil {
+		return nil, fmt.Errorf("kafka/wire: options: %w", err)
+	}
 	limitOnce.Do(func() {
 		if sarama.MaxDecompressedBatchSize == 0 {
 			sarama.MaxDecompressedBatchSize = maxDecompressed
@@ -54,7 +91,7 @@ func New(opts Options) (kafka.Cluster, error) {
 	if err := conf.Validate(); err != nil {
 		return nil, fmt.Errorf("kafka/wire: options: %w", err)
 	}
-	return &cluster{conf: conf, seeds: opts.Brokers, open: map[closer]struct{}{}}, nil
+	return &cluster{conf: conf, sec: &opts.Security, codec: codec, seeds: opts.Brokers, open: map[closer]struct{}{}}, nil
 }
 
 type closer interface{ Close() error }
@@ -62,6 +99,8 @@ type closer interface{ Close() error }
 // cluster implements kafka.Cluster.
 type cluster struct {
 	conf  *sarama.Config
+	sec   *security.Security
+	codec sarama.CompressionCodec
 	seeds []string
 
 	mu     sync.Mutex // guards open and closed
@@ -87,7 +126,7 @@ func (c *cluster) router(tune func(*sarama.Config)) *router {
 	if tune != nil {
 		tune(&conf)
 	}
-	return newRouter(&conf, c.seeds)
+	return newRouter(&conf, c.sec, c.seeds)
 }
 
 // keep remembers what is open, so that Close closes it.
