@@ -55,10 +55,38 @@ func (s *Sequencer) apply(ev *Event, try tryKind, redrive bool) {
 	s.emit(d)
 }
 
+// applyNext asks for the handler to run on the next event of an entity in order.
+func (s *Sequencer) applyNext(in *topology.OrderEvent) {
+	s.in, s.newborn = in, false
+	s.flight = flight{active: true, next: true, ev: &s.scratch, try: tryOrder, attempt: 1}
+	s.out = append(s.out, topology.Decision{Kind: topology.DecideApply, Rule: 9, Event: in, Attempt: 1})
+}
+
+// doneNext books the next event of an entity in order.
+func (s *Sequencer) doneNext() {
+	row, in, n := s.row, s.in, &s.ledger.counts[s.in.Source]
+	row.last = in.Sequence
+	if in.Version > row.version {
+		row.version = in.Version
+	} else if in.Version != 0 && in.Version < row.version {
+		n.VersionBackward++
+	}
+	row.ids.record(newIDEntry(in.Sequence, s.nextHash, true), s.contract.IDMemory, row.last)
+	n.Delivered++
+	n.Applied++
+}
+
 // outcome ends the flight.
 func (s *Sequencer) outcome(o topology.ApplyOutcome) {
 	f := s.flight
 	s.flight = flight{}
+	if f.next {
+		if o == topology.OutcomeDone {
+			s.doneNext()
+			return
+		}
+		s.identify(s.in)
+	}
 	ev := f.ev
 	if ev.state == stateRetrying {
 		s.stopTrying(ev)

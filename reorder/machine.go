@@ -64,19 +64,20 @@ type hand struct {
 	refuse policies.Reason // not "": it has no metadata
 }
 
-// entity is what a machine keeps of one entity: its row and what is held of it.
+// entity is what a machine keeps of one entity: its row and what is held of it. What
+// an entity in order needs stands together.
 type entity struct {
 	row      Row
-	held     Memory
-	slot     *topology.Entity
-	due      timer // as it stands in the heap
-	index    int   // in the heap, -1 outside
-	restored bool
+	index    int      // in the heap, -1 outside
+	blocked  []*Event // event time: released, but the entity could not take them
 	queued   bool
-	since    int64 // time of the step that left more to do
+	restored bool
 
-	blocked []*Event // event time: released, but the entity could not take them
-	cause   uint64   // the cause that the entity is registered for, 0 for none
+	held  Memory
+	slot  *topology.Entity
+	due   timer  // as it stands in the heap
+	since int64  // time of the step that left more to do
+	cause uint64 // the cause that the entity is registered for, 0 for none
 }
 
 // NewMachine makes the machine of one task for a contract that is taken as it is,

@@ -9,6 +9,10 @@ import (
 // R2 allows; R3, R4; the rest of R2; then place goes on with R5. (R1 is asked by
 // whoever knows the owner generation.)
 func (s *Sequencer) record(in *topology.OrderEvent) {
+	if s.isNext(in) {
+		s.applyNext(in)
+		return
+	}
 	ev := s.identify(in)
 	row := s.row
 	s.newborn = false
@@ -47,6 +51,18 @@ func (s *Sequencer) record(in *topology.OrderEvent) {
 	default:
 		s.place(ev)
 	}
+}
+
+// isNext reports whether the event is the next one of an entity of which nothing is
+// held, missing, tried again or dead-lettered, so that no rule but R9 applies to it.
+func (s *Sequencer) isNext(in *topology.OrderEvent) bool {
+	row := s.row
+	if !s.plain || !row.known || row.rare != nil || row.parked || !in.HasSequence || in.Sequence != row.last+1 ||
+		in.Epoch != row.epoch || in.Sequence > maxSequence || in.Entity == "" || s.held.Len() > 0 || s.held.Letters() > 0 {
+		return false
+	}
+	s.nextHash = s.hashOf(&in.Metadata)
+	return s.nextHash == 0 || !row.ids.has(s.nextHash)
 }
 
 // begin sets start and last of an epoch.

@@ -17,6 +17,7 @@ type Sequencer struct {
 	bySeq     bool
 	byVersion bool
 	byTime    bool
+	plain     bool  // by sequence, not causal, versions only counted
 	hashPlace bool  // derived ids are remembered too: a reset gives their numbers away
 	wait      int64 // MaxWait, ms
 	delay     int64 // Retry.Delay, ms
@@ -39,10 +40,11 @@ type Sequencer struct {
 	flight   flight
 	deferred *Event // decided again after the drain that its overflow brought about (R12)
 	scratch  Event
-	newborn  bool  // the event in hand is the first of its entity
-	paused   bool  // the event in hand was not consumed
-	claimed  claim // the void number that the event in hand took
-	changed  bool  // the row may have changed
+	nextHash uint64 // of the event in hand, if it is the next one
+	newborn  bool   // the event in hand is the first of its entity
+	paused   bool   // the event in hand was not consumed
+	claimed  claim  // the void number that the event in hand took
+	changed  bool   // the row may have changed
 }
 
 // Outside is what a sequencer asks of its caller about things beyond the entity.
@@ -66,6 +68,7 @@ type flight struct {
 	ev      *Event // the scratch event when it is the one in hand
 	try     tryKind
 	redrive bool
+	next    bool // the event in hand, and it was the next one; scratch is not filled
 	attempt int
 }
 
@@ -96,6 +99,7 @@ func NewSequencer(c policies.Contract, sources int, outside Outside) *Sequencer 
 	return &Sequencer{
 		contract:  c,
 		bySeq:     c.OrderBy == policies.BySequence,
+		plain:     c.OrderBy == policies.BySequence && !c.Causal && c.OnVersionBackward != policies.VersionReject,
 		byVersion: c.OrderBy == policies.ByVersion,
 		byTime:    c.OrderBy == policies.ByEventTime,
 		hashPlace: c.OrderBy != policies.BySequence || c.Reset == policies.ResetEpoch,
