@@ -1,0 +1,37 @@
+//go:build linux
+
+// Torture breaks a running app in one way, again and again, while events flow, and
+// then lets package history judge from the topics whether anybody can tell.
+//
+//	go run ./integration/torture kill9 -kills 20 -instances 3 -nodes 3 -events 1000000 -partitions 12
+//	go run ./integration/torture stop          # SIGSTOP past the session timeout, then SIGCONT
+//	go run ./integration/torture storm         # an instance joins or leaves every 2 s
+//	go run ./integration/torture leader -nodes 3       # the node that leads a partition is killed
+//	go run ./integration/torture coordinator -nodes 3  # the one that coordinates the group
+//	go run ./integration/torture timeout       # transaction requests time out, applied or not
+//
+// The cluster is an embedded broker, with -nodes a real one that is started for the
+// run, with -brokers or KAFKA_BROKERS one that is there. The app (the hidden verb
+// "app") runs in processes of this very program, each with its own name and data
+// directory: events with numbers per entity, shuffled and duplicated, are put in order
+// and folded into a digest of their history, so that a state tells which events made
+// it, and in which order.
+//
+// It prints its seed, the faults one by one, and a row for each partition. Exit codes:
+// 0; 1 it could not be run; 2 wrong use; 3 the judgement is no.
+//
+// # Invariants
+//
+//  1. A fault is injected while events flow and work is left.
+//  2. Every process is ended by its pid; one that ends by itself fails the drill,
+//     unless the drill says that it may.
+//  3. A process whose torturer is gone ends: its standard input closes.
+//
+// # Non-obvious
+//
+//   - Whether a transaction was open when its process was killed is what the broker
+//     says: the process is stopped, the broker is asked, the process is killed, and the
+//     broker is asked again.
+//   - What a drill does at which event comes from the seed; what the processes make of
+//     it does not.
+package main

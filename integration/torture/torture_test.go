@@ -1,0 +1,64 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestMain lets the test's program be the app's process as well.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "app" {
+		os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// Every drill in small, on the embedded broker; the full counts are for the command.
+func TestDrillsInSmall(t *testing.T) {
+	t.Setenv("KAFKA_BROKERS", "") // another test's
+	for _, c := range []struct {
+		args, want string
+	}{
+		{"kill9 -kills 3 -instances 2 -events 5000 -partitions 4 -rate 3000", "kills 3, with an open transaction"},
+		{"stop -kills 1 -instances 2 -events 3000 -partitions 4 -rate 2000 -session 1s -transaction 2s", "appear nowhere"},
+		{"storm -kills 4 -instances 2 -events 3000 -partitions 4 -rate 1000 -every 500ms", "storm 4: one leaves"},
+		{"timeout -kills 12 -instances 2 -events 4000 -partitions 4 -rate 1000", "EndTxn, applied                      injected   1, turned out committed   1, aborted   0"},
+	} {
+		verb, _, _ := strings.Cut(c.args, " ")
+		t.Run(verb, func(t *testing.T) {
+			var out, log bytes.Buffer
+			if code := run(t.Context(), strings.Fields(c.args), nil, &out, &log); code != 0 {
+				t.Fatalf("exit code %d\n%s%s", code, out.String(), log.String())
+			}
+			if s := out.String(); !strings.Contains(s, c.want) || !strings.Contains(s, "\nOK: torture "+verb) || !strings.Contains(s, "seed ") {
+				t.Errorf("it does not say %q, OK and its seed:\n%s", c.want, s)
+			}
+		})
+	}
+}
+
+func TestWhatCannotBeRunIsRefused(t *testing.T) {
+	t.Setenv("KAFKA_BROKERS", "")
+	for _, c := range []struct{ args, want string }{
+		{"", "usage: torture"},
+		{"burn", "usage: torture"},
+		{"kill9 now", `what is "now"`},
+		{"kill9 -kills 0", "at least 1"},
+		{"kill9 -nodes 2", "a cluster has 1 or 3"},
+		{"leader", "needs -nodes 3"},
+		{"coordinator -nodes 1", "needs -nodes 3"},
+		{"timeout -brokers localhost:9092", "embedded broker"},
+		{"stop -instances 1", "another instance"},
+		{"storm -nonsense", "not defined: -nonsense"},
+	} {
+		var out, log bytes.Buffer
+		if code := run(t.Context(), strings.Fields(c.args), nil, &out, &log); code != exitUsage || !strings.Contains(log.String(), c.want) || out.Len() > 0 {
+			t.Errorf("%q: code %d, said %q", c.args, code, log.String())
+		}
+	}
+}
