@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/metrics"
 	"github.com/streamrun/streamrun/topology/internal/record"
 	"github.com/streamrun/streamrun/topology/runner/internal/decide"
 )
@@ -35,6 +36,7 @@ func (a *assignment) Assigned(member kafka.Member, partitions []record.TopicPart
 		a.owner[fresh[i].Task] = w
 		to[w] = append(to[w], fresh[i])
 	}
+	a.watch.rebalanced(metrics.Assigned)
 	a.log.Info("tasks assigned", "member_generation", member.Generation, "tasks", len(a.owner), "new", len(fresh))
 	a.status.update(func(s *State) {
 		s.Tasks = len(a.owner)
@@ -48,6 +50,7 @@ func (a *assignment) Assigned(member kafka.Member, partitions []record.TopicPart
 // dropped.
 func (a *assignment) Revoked(partitions []record.TopicPartition) {
 	tasks := a.touched(partitions)
+	a.watch.rebalanced(metrics.Revoked)
 	a.log.Info("tasks revoked", "tasks", len(tasks))
 	a.status.update(func(s *State) { enter(s, Rebalancing) })
 	until := a.cfg.now().Add(a.cfg.releaseWait())
@@ -72,6 +75,7 @@ func (a *assignment) Revoked(partitions []record.TopicPartition) {
 // Lost implements kafka.GroupHandler. Nothing may speak for the tasks from here on.
 func (a *assignment) Lost(partitions []record.TopicPartition) {
 	tasks := a.touched(partitions)
+	a.watch.rebalanced(metrics.Lost)
 	a.log.Warn("tasks lost", "tasks", len(tasks))
 	a.status.update(func(s *State) { enter(s, Rebalancing) })
 	to := a.byOwner(a.members.drop(tasks))

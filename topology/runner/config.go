@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/streamrun/streamrun/topology/internal/graph"
+	"github.com/streamrun/streamrun/topology/internal/metrics"
 )
 
 // A Guarantee says what a failure may cost.
@@ -47,6 +48,9 @@ type Config struct {
 	AcceptOffsets bool
 	// Logger: nil logs nothing.
 	Logger *slog.Logger
+	// Metrics, a prometheus.Registerer, gets the runner's metrics while it runs; two
+	// runners of one app need one each. nil: Handler alone has them.
+	Metrics metrics.Registerer
 	// Listener, if not nil, is told of every State, one at a time and in order. It must
 	// return soon, and call nothing of the Runner.
 	Listener func(State)

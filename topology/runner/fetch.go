@@ -62,6 +62,7 @@ func (w *worker) fetched(a answer) error {
 		if giveUp || errors.Is(a.err, kafka.ErrNotAuthorized) {
 			return fmt.Errorf("runner: fetching: %w", a.err)
 		}
+		w.watch.set.FetchFailed()
 		w.log.Warn("fetch failed", "err", a.err)
 		w.notYet = again
 		return nil
@@ -85,6 +86,7 @@ func (w *worker) fetched(a answer) error {
 		}
 		if f != nil {
 			s.take(f)
+			o.seeFetch(ask.source)
 		}
 		if end, known := w.ends[s.TopicPartition]; known {
 			o.clock.Mark(ask.source, a.sent, end)

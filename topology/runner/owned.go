@@ -5,6 +5,7 @@ import (
 
 	"github.com/streamrun/streamrun/statestore"
 	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/metrics"
 	"github.com/streamrun/streamrun/topology/internal/record"
 	"github.com/streamrun/streamrun/topology/internal/task"
 	"github.com/streamrun/streamrun/topology/runner/internal/decide"
@@ -32,9 +33,10 @@ type owned struct {
 	ticked   int64
 
 	batch   *task.Batch // in the transaction in flight
-	leaving bool        // revoked: not stepped, and given up when it is committed
-	failed  bool        // a step failed: not stepped any more
-	gone    bool        // not the worker's any more
+	seen    *metrics.Task
+	leaving bool // revoked: not stepped, and given up when it is committed
+	failed  bool // a step failed: not stepped any more
+	gone    bool // not the worker's any more
 }
 
 // source is what is fetched of one source partition and not consumed.

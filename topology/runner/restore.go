@@ -9,6 +9,7 @@ import (
 
 	"github.com/streamrun/streamrun/statestore"
 	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/metrics"
 	"github.com/streamrun/streamrun/topology/internal/record"
 	"github.com/streamrun/streamrun/topology/internal/task"
 	"github.com/streamrun/streamrun/topology/runner/internal/decide"
@@ -24,6 +25,7 @@ type restored struct {
 func (w *worker) expect(holdings []decide.Holding) {
 	for _, h := range holdings {
 		w.restoring[h.Task] = h.Stamp
+		w.watch.set.RestoreBegan(w.name(h.Task))
 	}
 }
 
@@ -64,6 +66,7 @@ func (w *worker) begin(r restored) {
 	}
 	at, _ := slices.BinarySearchFunc(w.tasks, o, func(a, b *owned) int { return a.Task.Compare(b.Task) })
 	w.tasks = slices.Insert(w.tasks, at, o)
+	w.watch.opened(w.name(o.Task), o)
 }
 
 // A restore brings the state of one task back. The order is what makes it right:
@@ -122,6 +125,14 @@ func (t *restore) start(now time.Time, committed map[record.TopicPartition]kafka
 // complete reports whether everything up to the marks is read.
 func (t *restore) complete() bool {
 	return !slices.ContainsFunc(t.changelogs, func(c changelog) bool { return c.next < c.end })
+}
+
+// left returns how many offsets are to be read.
+func (t *restore) left() (n int64) {
+	for _, c := range t.changelogs {
+		n += max(0, c.end-c.next)
+	}
+	return n
 }
 
 // fresh reports whether no source has a committed offset.
@@ -275,6 +286,7 @@ func (r *restorer) read(ctx context.Context, todo []*restore) error {
 			c.stable = f.LastStable
 			t.records += int64(len(f.Records))
 			t.bytes += int64(f.Bytes)
+			r.watch.set.Restored(r.name(t.Task), metrics.Produced{Records: int64(len(f.Records)), Bytes: int64(f.Bytes)}, t.left())
 			records += int64(len(f.Records))
 			bytes += int64(f.Bytes)
 		}

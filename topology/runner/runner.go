@@ -23,6 +23,8 @@ type Runner struct {
 	cfg     Config
 	cluster kafka.Cluster // nil: Config.Brokers
 	started atomic.Bool
+	status  *status
+	watch   *watch
 }
 
 // New returns a runner of the topology. Nothing is connected before Run.
@@ -43,7 +45,9 @@ func newRunner(topo *topology.Topology, cluster kafka.Cluster, cfg Config) (*Run
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return &Runner{names: topology.Names{App: topo.App()}, plans: task.Plans(topo), cfg: cfg, cluster: cluster}, nil
+	r := &Runner{names: topology.Names{App: topo.App()}, plans: task.Plans(topo), cfg: cfg, cluster: cluster, status: &status{listen: cfg.Listener}}
+	r.watch = newWatch(topo.App(), r.status, cfg.now)
+	return r, nil
 }
 
 // Run runs the app until ctx ends; then it commits what is stepped, leaves the group
@@ -54,15 +58,21 @@ func (r *Runner) Run(ctx context.Context) (err error) {
 	if r.started.Swap(true) {
 		return errors.New("runner: Run was called before; make another Runner")
 	}
-	st := &status{listen: r.cfg.Listener}
-	st.update(func(s *State) { s.Phase = Created })
+	r.status.update(func(s *State) { s.Phase = Created })
 	defer func() {
 		if err != nil {
-			st.update(func(s *State) { s.Phase, s.Reason = Failed, err })
+			r.status.update(func(s *State) { s.Phase, s.Reason = Failed, err })
 		}
 	}()
 	if ctx.Err() != nil {
 		return nil
+	}
+	if r.cfg.Metrics != nil {
+		unregister, err := r.watch.set.Register(r.cfg.Metrics)
+		if err != nil {
+			return fmt.Errorf("runner: %w", err)
+		}
+		defer unregister()
 	}
 	cluster := r.cluster
 	if cluster == nil {
@@ -82,7 +92,7 @@ func (r *Runner) Run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, admin.Close()) }()
 	rn := &run{
-		Runner: r, status: st, cluster: cluster, admin: admin, home: home, members: newMembership(),
+		Runner: r, cluster: cluster, admin: admin, home: home, members: newMembership(),
 		log: r.cfg.Logger.With("app", r.names.App, "instance", home.instance),
 	}
 	for _, p := range r.plans {
@@ -98,7 +108,6 @@ func (r *Runner) Run(ctx context.Context) (err error) {
 // run is what one Run works with. Its fields do not change while workers run.
 type run struct {
 	*Runner
-	status  *status
 	cluster kafka.Cluster
 	admin   kafka.Admin
 	home    *home
@@ -157,6 +166,8 @@ func (r *run) run(ctx context.Context) (err error) {
 		}
 		r.workers = append(r.workers, w)
 	}
+	r.watch.working(len(r.workers))
+	defer r.watch.working(0)
 	for _, w := range r.workers {
 		all.Go(func() {
 			if err := w.loop(working); err != nil {

@@ -45,6 +45,13 @@ func (s *status) update(change func(*State)) {
 	}
 }
 
+// get returns the state.
+func (s *status) get() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
 // settle gives the phase of a state in which nothing moves.
 func settle(s *State) {
 	if s.Phase == Stopping || s.Phase == Failed {

@@ -69,6 +69,7 @@ type outcome struct {
 	fate     fate
 	err      error
 	canceled bool // it was given up from here
+	took     time.Duration
 }
 
 func newWorker(r *run, id int, p kafka.Producer, pid kafka.ProducerID) (*worker, error) {
@@ -188,11 +189,13 @@ func (w *worker) find(h decide.Holding) *owned {
 func (w *worker) remove(h decide.Holding) {
 	if w.restoring[h.Task] == h.Stamp {
 		delete(w.restoring, h.Task)
+		w.watch.set.RestoreEnded(w.name(h.Task))
 		w.status.update(func(s *State) { s.Restoring--; settle(s) })
 	}
 	if o := w.find(h); o != nil {
 		w.tasks = slices.DeleteFunc(w.tasks, func(t *owned) bool { return t == o })
 		o.gone = true
+		o.seen.Close()
 		if err := o.backend.Close(); err != nil {
 			w.log.Warn("closing the state", "task", w.name(o.Task), "err", err)
 		}
@@ -231,6 +234,7 @@ func (w *worker) settleReleases() {
 // step steps every task once that has reason to be.
 func (w *worker) step() (stepped bool) {
 	wall := w.cfg.now()
+	w.watch.passed(w.id, wall)
 	for _, o := range w.tasks {
 		if !o.active() {
 			continue
@@ -311,8 +315,9 @@ func (w *worker) carryOut(ctx context.Context, tx *transaction) {
 	ctx, cancel := context.WithCancel(ctx)
 	w.txn, w.cancel = tx, cancel
 	w.flights.Go(func() {
+		began := w.cfg.now()
 		f, err := w.committer.commit(ctx, tx)
-		w.outcomes <- outcome{f, err, ctx.Err() != nil}
+		w.outcomes <- outcome{f, err, ctx.Err() != nil, w.cfg.now().Sub(began)}
 	})
 }
 
@@ -321,6 +326,9 @@ func (w *worker) ended(ctx context.Context, out outcome) error {
 	tx := w.txn
 	w.cancel()
 	w.txn, w.cancel = nil, nil
+	if len(tx.parts) > 0 {
+		w.watch.set.Ended(out.fate.outcome(), out.took, tx.produced())
+	}
 	if out.fate == committed {
 		w.apply(tx)
 		w.startRestore(ctx, tx.restore)
@@ -349,9 +357,12 @@ func (w *worker) apply(tx *transaction) {
 		if p.owner.gone { // its rows are its next owner's
 			continue
 		}
+		saw := p.owner.committing(p.batch, p.offsets)
 		if err := p.owner.commit(p); err != nil {
 			w.failTask(p.owner, err)
 		}
+		saw.StoreBytes = p.owner.bytes()
+		p.owner.seen.Commit(saw)
 		w.alarm(p.batch)
 	}
 }

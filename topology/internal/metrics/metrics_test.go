@@ -28,6 +28,7 @@ func full() (*Set, *Task) {
 	s.Ended(Aborted, time.Second, Produced{5, 50})
 	s.Ended(Unknown, time.Second, Produced{})
 	s.FetchFailed()
+	s.RestoreBegan("totals_4")
 	s.Restored("totals_4", Produced{100, 9000}, 11)
 	t := s.Open("totals_3", []Source{{Topic: "orders", Partition: 3}, {Topic: "refunds", Partition: 3}})
 	t.Fetched(0, 50, 43) // past a control record
@@ -195,6 +196,7 @@ func TestSeriesOfATaskGoWithIt(t *testing.T) {
 	}
 	again.Close()
 	s.RestoreEnded("totals_4")
+	s.Restored("totals_4", Produced{}, 5) // late
 	for name := range gathered(t, s) {
 		if strings.HasPrefix(name, "streamrun_source_") || strings.HasPrefix(name, "streamrun_records_") || name == "streamrun_restore_remaining_records" {
 			t.Errorf("%s is left of a task that is gone", name)

@@ -135,13 +135,22 @@ func (s *Set) FetchFailed() {
 	s.failed++
 }
 
+// RestoreBegan says that the task is being restored.
+func (s *Set) RestoreBegan(task string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left[task] = 0
+}
+
 // Restored adds what a restore of the task read, and says how many offsets are left.
 func (s *Set) Restored(task string, p Produced, left int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.read.Records += p.Records
 	s.read.Bytes += p.Bytes
-	s.left[task] = left
+	if _, expected := s.left[task]; expected {
+		s.left[task] = left
+	}
 }
 
 // RestoreEnded says that the task is not restored any more: it was, or it is gone.
