@@ -53,6 +53,17 @@
 //	  partitioner: murmur2          # as Java producers
 //	  commit_interval: 100ms
 //	  transaction_timeout: 10s
+//	  compression: none             # or gzip, snappy, lz4, zstd
+//	  tls:                          # no default: not encrypted. {}: as the system trusts
+//	    ca: ca.pem                  # who signs the brokers' certificates; else the system's list
+//	    cert: app.pem               # no default: certificate and key of the app, for mutual TLS
+//	    key: app.key
+//	    server_name: kafka.internal # in the brokers' certificates; else the host of each address
+//	  sasl:                         # no default: no login
+//	    mechanism: scram-sha-512    # must be there; or plain, scram-sha-256, oauthbearer
+//	    user: orders                # must be there, but for oauthbearer
+//	    password: {env: NAME}       # must be there, but for oauthbearer; or {file: PATH}
+//	    insecure: false             # true: log in without tls, for whoever listens to see
 //
 //	inputs:                         # must be there, with one input in this version
 //	  orders:
@@ -89,6 +100,11 @@
 //	    partitions: 8               # as many as the input
 //
 //	dlq: {topic: order-totals.dlq}  # must be there: for events that are refused
+//
+// Under oauthbearer the login has token: {file: PATH} or {env: NAME} instead of user
+// and password. A secret never stands in the file itself. Files and variables are read
+// when a connection is made, and before the first one by CheckSecrets; paths are below
+// the working directory.
 //
 // Durations are written as in Go: 100ms, 30s, 1h30m. ${NAME} and ${NAME:default}
 // stand for a variable inside any value, after the YAML has been read, so that a

@@ -79,6 +79,7 @@ func (e *Error) Text() string {
 // report collects problems while a file is read.
 type report struct {
 	problems []Problem
+	hidden   []position // from where on a line is not shown
 }
 
 func (r *report) add(code Code, at position, path, format string, args ...any) {
@@ -95,6 +96,11 @@ func (r *report) err(name, src string) error {
 	lines := strings.Split(strings.ReplaceAll(src, "\r\n", "\n"), "\n")
 	for i, p := range r.problems {
 		r.problems[i] = p.within(lines)
+	}
+	for _, at := range r.hidden {
+		if line := []rune(lines[at.line-1]); at.col <= len(line) {
+			lines[at.line-1] = string(line[:at.col-1]) + "***"
+		}
 	}
 	sort.SliceStable(r.problems, func(i, j int) bool {
 		a, b := r.problems[i], r.problems[j]

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/streamrun/streamrun/policies"
+	"github.com/streamrun/streamrun/topology/security"
 )
 
 // A File is a checked topology file. It is immutable and safe for concurrent use.
@@ -23,6 +24,8 @@ type File struct {
 	DLQ      DLQ
 
 	evaluators sync.Pool
+	source     string
+	kept       []kept // what it names and does not hold
 }
 
 // Kafka says how the app talks to Kafka.
@@ -31,7 +34,21 @@ type Kafka struct {
 	Guarantee          Guarantee
 	CommitInterval     time.Duration
 	TransactionTimeout time.Duration
+	Compression        Compression
+	Security           security.Security
 }
+
+// Compression is how what is written is compressed.
+type Compression string
+
+// Compressions.
+const (
+	NoCompression Compression = "none"
+	Gzip          Compression = "gzip"
+	Snappy        Compression = "snappy"
+	LZ4           Compression = "lz4"
+	Zstd          Compression = "zstd"
+)
 
 // Guarantee is what happens to an event whatever fails.
 type Guarantee string
@@ -96,7 +113,7 @@ func Load(path string) (*File, error) {
 func Parse(name string, src []byte, getenv func(string) (string, bool)) (*File, error) {
 	text := string(src)
 	r := &reader{file: name, lines: strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n"), getenv: getenv, topics: map[string]string{}}
-	f := &File{Path: name}
+	f := &File{Path: name, source: text}
 	f.evaluators.New = func() any { return newEvaluator() }
 	if root, ok := r.root(text); ok {
 		r.readFile(f, root)
@@ -104,6 +121,7 @@ func Parse(name string, src []byte, getenv func(string) (string, bool)) (*File, 
 	if err := r.err(name, text); err != nil {
 		return nil, err
 	}
+	f.kept = r.kept
 	return f, nil
 }
 

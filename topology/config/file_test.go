@@ -12,6 +12,7 @@ import (
 
 	"github.com/streamrun/streamrun/policies"
 	"github.com/streamrun/streamrun/topology/config"
+	"github.com/streamrun/streamrun/topology/security"
 )
 
 // The file of the package comment, with every key.
@@ -69,7 +70,11 @@ func TestWholeFileSaysEveryKey(t *testing.T) {
 		},
 		Kafka: config.Kafka{
 			Brokers: []string{"a:9092", "b:9092", "c:9092"}, Guarantee: config.AtLeastOnce,
-			CommitInterval: 50 * time.Millisecond, TransactionTimeout: 20 * time.Second,
+			CommitInterval: 50 * time.Millisecond, TransactionTimeout: 20 * time.Second, Compression: config.Zstd,
+			Security: security.Security{
+				TLS:  &security.TLS{CA: "ca.pem", Cert: "app.pem", Key: "app.key", ServerName: "kafka.internal"},
+				SASL: &security.SASL{Mechanism: security.ScramSHA512, User: "orders", Password: security.Secret{Env: "KAFKA_PASSWORD"}},
+			},
 		},
 		Input:   config.Input{Name: "orders", Topic: "orders", Partitions: 8},
 		InOrder: config.InOrder{Name: "in_order"},
@@ -94,7 +99,7 @@ func TestSmallFileHasDefaults(t *testing.T) {
 		Contract: policies.Contract{EventsFor: "x", Because: "y"}.WithDefaults(),
 		Kafka: config.Kafka{
 			Brokers: []string{"localhost:9092"}, Guarantee: config.ExactlyOnce,
-			CommitInterval: 100 * time.Millisecond, TransactionTimeout: 10 * time.Second,
+			CommitInterval: 100 * time.Millisecond, TransactionTimeout: 10 * time.Second, Compression: config.NoCompression,
 		},
 		Input:   config.Input{Name: "in", Topic: "t-in"},
 		InOrder: config.InOrder{Name: "o"},

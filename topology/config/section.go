@@ -23,8 +23,9 @@ func (r *reader) readKafka(v value) Kafka {
 	k := Kafka{
 		Brokers: []string{DefaultBroker}, Guarantee: ExactlyOnce,
 		CommitInterval: DefaultCommitInterval, TransactionTimeout: DefaultTransactionTimeout,
+		Compression: NoCompression,
 	}
-	f := r.mapping(v, "brokers", "guarantee", "partitioner", "commit_interval", "transaction_timeout")
+	f := r.mapping(v, "brokers", "guarantee", "partitioner", "commit_interval", "transaction_timeout", "compression", "tls", "sasl")
 	if b, ok := f.get("brokers"); ok {
 		k.Brokers = r.brokers(b)
 	}
@@ -33,6 +34,8 @@ func (r *reader) readKafka(v value) Kafka {
 	// is here now keeps files the same.
 	partitioner := "murmur2"
 	enum(f, "partitioner", &partitioner, "murmur2")
+	enum(f, "compression", &k.Compression, NoCompression, Gzip, Snappy, LZ4, Zstd)
+	k.Security = r.readSecurity(f)
 	f.duration("commit_interval", time.Millisecond, &k.CommitInterval)
 	f.duration("transaction_timeout", time.Second, &k.TransactionTimeout)
 	if k.CommitInterval >= k.TransactionTimeout {

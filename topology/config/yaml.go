@@ -46,6 +46,7 @@ type reader struct {
 	getenv func(string) (string, bool)
 	inputs []string          // names
 	topics map[string]string // what each topic named so far is for
+	kept   []kept
 }
 
 // root parses the source. It returns false when there is nothing to go on with.
