@@ -15,6 +15,7 @@ import (
 	"github.com/streamrun/streamrun/topology"
 	"github.com/streamrun/streamrun/topology/command/internal/dev"
 	"github.com/streamrun/streamrun/topology/config"
+	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/task"
 )
 
@@ -125,7 +126,15 @@ func classify(err error) error {
 		return exitError{exitRefused, err, "put the offsets back; or go on from where they are with --accept-offsets"}
 	case errors.As(err, &count):
 		return exitError{exitRefused, err, "leave --partitions out, or take another --data-dir"}
-	case errors.As(err, &dial):
+	case errors.Is(err, kafka.ErrTLS):
+		return exitError{exitMalformed, err, "correct kafka.tls of the topology file, or the port that kafka.brokers names"}
+	case errors.Is(err, kafka.ErrCredentials):
+		return exitError{exitRefused, err, "correct kafka.sasl of the topology file, or the secret; or have the cluster's owner admit the user"}
+	case errors.Is(err, kafka.ErrNotAuthorized):
+		return exitError{exitRefused, err, "have the cluster's owner grant what the message names, then start again"}
+	case errors.Is(err, kafka.ErrTooLarge):
+		return exitError{exitRefused, err, "raise max.message.bytes of the topic, or write smaller records, then start again: nothing was lost"}
+	case errors.Is(err, kafka.ErrUnreachable), errors.As(err, &dial):
 		return exitError{exitUnreachable, err, "see that the broker runs and that --brokers names it, then try again"}
 	case errors.Is(err, context.Canceled):
 		return exitError{exitFailure, errors.New("stopped before the end"), "start it again"}

@@ -17,7 +17,10 @@ import (
 
 func newRun(topo *topology.Topology) *cobra.Command {
 	src := &source{topo: topo}
-	var cfg runner.Config
+	var (
+		cfg       runner.Config
+		plaintext bool
+	)
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the app on a Kafka cluster until it is stopped",
@@ -30,12 +33,19 @@ func newRun(topo *topology.Topology) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if f != nil && !plaintext {
+				if err := f.CheckSecrets(); err != nil {
+					return exitError{exitMalformed, err, "set the variables, and put the files where the topology file says"}
+				}
+				cfg.Security = f.Kafka.Security
+			}
 			return classify(runApp(cmd.Context(), topo, f, cfg, newLogger(cmd)))
 		},
 	}
 	src.flag(cmd)
 	flags := cmd.Flags()
 	flags.StringSliceVar(&cfg.Brokers, "brokers", nil, "addresses of the cluster, host:port; default: what the topology file says, else localhost:9092")
+	flags.BoolVar(&plaintext, "plaintext", false, "leave out tls and sasl of the topology file, as for a broker on this machine")
 	flags.StringVar(&cfg.Instance, "instance", "", "name of this instance, for ever; default: one that the data directory keeps")
 	flags.StringVar(&cfg.DataDir, "data-dir", "", "directory for what outlives the process; default: nothing is kept")
 	flags.BoolVar(&cfg.AcceptOffsets, "accept-offsets", false, "go on where committed offsets were moved from outside")
@@ -46,7 +56,7 @@ func newRun(topo *topology.Topology) *cobra.Command {
 func runApp(ctx context.Context, topo *topology.Topology, f *config.File, cfg runner.Config, logger *slog.Logger) error {
 	if f != nil {
 		cfg.CommitInterval, cfg.TransactionTimeout = f.Kafka.CommitInterval, f.Kafka.TransactionTimeout
-		cfg.Guarantee = runner.Guarantee(f.Kafka.Guarantee)
+		cfg.Guarantee, cfg.Compression = runner.Guarantee(f.Kafka.Guarantee), string(f.Kafka.Compression)
 		if len(cfg.Brokers) == 0 {
 			cfg.Brokers = f.Kafka.Brokers
 		}
@@ -59,7 +69,7 @@ func runApp(ctx context.Context, topo *topology.Topology, f *config.File, cfg ru
 		logger.Info("state", "phase", string(s.Phase), "tasks", s.Tasks, "restoring", s.Restoring, "records", s.Records)
 	}
 	if f != nil {
-		if err := createTopics(ctx, f, cfg.Brokers); err != nil {
+		if err := createTopics(ctx, f, &cfg); err != nil {
 			return err
 		}
 	}
@@ -72,7 +82,7 @@ func runApp(ctx context.Context, topo *topology.Topology, f *config.File, cfg ru
 
 // createTopics creates the topics for which the file says how many partitions they
 // are to have, where they do not exist. The runner creates the others.
-func createTopics(ctx context.Context, f *config.File, brokers []string) (err error) {
+func createTopics(ctx context.Context, f *config.File, cfg *runner.Config) (err error) {
 	var wanted []kafka.Topic
 	if n := f.Input.Partitions; n > 0 {
 		wanted = append(wanted, kafka.Topic{Name: f.Input.Topic, Partitions: int32(n)})
@@ -83,7 +93,7 @@ func createTopics(ctx context.Context, f *config.File, brokers []string) (err er
 	if len(wanted) == 0 {
 		return nil
 	}
-	cluster, err := wire.New(wire.Options{Brokers: brokers})
+	cluster, err := wire.New(wire.Options{Brokers: cfg.Brokers, Security: cfg.Security})
 	if err != nil {
 		return err
 	}

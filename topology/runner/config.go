@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/streamrun/streamrun/topology/internal/graph"
+	"github.com/streamrun/streamrun/topology/internal/kafka/wire"
 	"github.com/streamrun/streamrun/topology/internal/metrics"
+	"github.com/streamrun/streamrun/topology/security"
 )
 
 // A Guarantee says what a failure may cost.
@@ -22,6 +24,11 @@ const ExactlyOnce Guarantee = "exactly_once"
 type Config struct {
 	// Brokers are addresses of the cluster, host:port.
 	Brokers []string
+	// Security says how to connect to them; the zero value is a plain connection.
+	Security security.Security
+	// Compression of everything that is written: none, gzip, snappy, lz4 or zstd;
+	// empty: none.
+	Compression string
 	// Instance names this instance in transactional ids and in its group, for ever:
 	// started again under the same name it takes its place at once. Two that run at a
 	// time under one name fence each other. Empty: a name kept in DataDir; without
@@ -105,6 +112,11 @@ func (c *Config) validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// wire returns how the cluster is reached.
+func (c *Config) wire(clientID string) wire.Options {
+	return wire.Options{Brokers: c.Brokers, ClientID: clientID, Security: c.Security, Compression: wire.Compression(c.Compression)}
 }
 
 // patience is how long something that fails may fail again and again before the

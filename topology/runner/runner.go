@@ -32,6 +32,9 @@ func New(topo *topology.Topology, cfg Config) (*Runner, error) {
 	if len(cfg.Brokers) == 0 {
 		return nil, errors.New("runner: no broker address; set Config.Brokers")
 	}
+	if err := cfg.wire("").Validate(); err != nil {
+		return nil, fmt.Errorf("runner: %w", err)
+	}
 	return newRunner(topo, nil, cfg)
 }
 
@@ -76,7 +79,7 @@ func (r *Runner) Run(ctx context.Context) (err error) {
 	}
 	cluster := r.cluster
 	if cluster == nil {
-		if cluster, err = wire.New(wire.Options{Brokers: r.cfg.Brokers, ClientID: r.names.Group()}); err != nil {
+		if cluster, err = wire.New(r.cfg.wire(r.names.Group())); err != nil {
 			return fmt.Errorf("runner: connecting: %w", err)
 		}
 		defer func() { err = errors.Join(err, cluster.Close()) }()
@@ -139,7 +142,7 @@ func (r *run) fail(err error) {
 }
 
 func (r *run) run(ctx context.Context) (err error) {
-	if r.counts, err = prepareTopics(ctx, r.admin, r.plans); err != nil {
+	if r.counts, err = prepareTopics(ctx, r.admin, r.plans, r.log); err != nil {
 		return err
 	}
 	producers, ids, err := r.openProducers(ctx)

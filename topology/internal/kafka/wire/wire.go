@@ -63,16 +63,27 @@ const (
 // limitOnce guards a setting that sarama has only as a global.
 var limitOnce sync.Once
 
+// Validate returns what is wrong with the options. It connects to nothing and reads
+// no file.
+func (o Options) Validate() error {
+	var errs []error
+	if len(o.Brokers) == 0 {
+		errs = append(errs, errors.New("no broker address given"))
+	}
+	_, err := o.Compression.codec()
+	if err := errors.Join(append(errs, err, o.Security.Validate())...); err != nil {
+		return fmt.Errorf("kafka/wire: options: %w", err)
+	}
+	return nil
+}
+
 // New returns the cluster behind the addresses. It does not connect yet: a cluster
 // that cannot be reached is an error of the first call that needs it.
 func New(opts Options) (kafka.Cluster, error) {
-	if len(opts.Brokers) == 0 {
-		return nil, errors.New("kafka/wire: no broker address given")
+	if err := opts.Validate(); err != nil {
+		return nil, err
 	}
-	codec, err := opts.Compression.codec()
-	if err = errors.Join(err, opts.Security.Validate()); err != nil {
-		return nil, fmt.Errorf("kafka/wire: options: %w", err)
-	}
+	codec, _ := opts.Compression.codec() // Validate has looked
 	limitOnce.Do(func() {
 		if sarama.MaxDecompressedBatchSize == 0 {
 			sarama.MaxDecompressedBatchSize = maxDecompressed
