@@ -15,7 +15,8 @@ type Row struct {
 	parked  bool
 }
 
-// rare is the part of a row that an entity in order does not need.
+// rare is the part of a row that an entity in order does not need. It exists while
+// anything of the entity is held or dead-lettered.
 type rare struct {
 	holes spans  // given up, at or below last
 	ahead spans  // decided above last: applied, or holes of events that failed

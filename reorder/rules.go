@@ -54,11 +54,12 @@ func (s *Sequencer) record(in *topology.OrderEvent) {
 }
 
 // isNext reports whether the event is the next one of an entity of which nothing is
-// held, missing, tried again or dead-lettered, so that no rule but R9 applies to it.
+// held, missing, tried again or dead-lettered (it has no rare part), so that no rule
+// but R9 applies to it.
 func (s *Sequencer) isNext(in *topology.OrderEvent) bool {
 	row := s.row
 	if !s.plain || !row.known || row.rare != nil || row.parked || !in.HasSequence || in.Sequence != row.last+1 ||
-		in.Epoch != row.epoch || in.Sequence > maxSequence || in.Entity == "" || s.held.Len() > 0 || s.held.Letters() > 0 {
+		in.Epoch != row.epoch || in.Sequence > maxSequence || in.Entity == "" {
 		return false
 	}
 	s.nextHash = s.hashOf(&in.Metadata)

@@ -180,7 +180,7 @@ func (s *Sequencer) proceed() (more bool) {
 		}
 	}
 	s.rearm()
-	if s.row.rare != nil && s.row.quiet() {
+	if s.row.rare != nil && s.held.Len()+s.held.Letters() == 0 && s.row.quiet() {
 		s.row.rare = nil
 	}
 	return false
@@ -256,6 +256,9 @@ func (s *Sequencer) pause(rule policies.Rule) {
 	switch {
 	case s.newborn:
 		*s.row = Row{}
+		if s.held.Letters() > 0 {
+			s.row.more()
+		}
 	case s.claimed.hash != 0:
 		s.row.more().void.add(s.claimed.from, s.claimed.hash)
 	}
@@ -285,6 +288,7 @@ func (s *Sequencer) letter(ev *Event, reason policies.Reason, rule policies.Rule
 	}
 	e.bare = bare
 	s.ledger.move(e, stateLetter)
+	s.row.more()
 	s.held.AddLetter(e)
 	s.emit(topology.Decision{Kind: topology.DecideDeadLetter, Rule: rule, Reason: reason, Event: shown})
 	return true

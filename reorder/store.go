@@ -241,6 +241,7 @@ func (m *Machine) restoreOwner(e *Event) (*entity, error) {
 		en.restored = true
 		m.restored = append(m.restored, en)
 	}
+	en.row.more()
 	e.hash = m.seq.hashOf(&e.Metadata)
 	e.owner, e.changed = en, true // not a change
 	return en, nil
