@@ -158,13 +158,13 @@ func TestAFailedRecordStopsTheAppBehindEverythingElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newBench(t, 4, mem.Options{})
 		x.feed(50, 20)
-		a := x.start(Config{Instance: "a", Workers: 1}, nil)
+		a := x.start(Config{Instance: "a", Workers: 1, CommitInterval: time.Second}, nil)
 		x.drained()
 		before := x.offsets()
 		var outputs []record.Output
 		x.add(&outputs, "key-1", "never,") // in the batch that cannot be committed
 		x.write(outputs)
-		<-time.After(70 * time.Millisecond) // stepped
+		<-time.After(300 * time.Millisecond) // stepped, and not committed for long
 		bad := outputs[0].TopicPartition
 		outputs = nil
 		x.add(&outputs, "key-1", "bad")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -39,22 +41,49 @@ type wanted struct {
 	name    string
 	kind    kind
 	compact bool
+	role    Role
 }
 
 func written(p *task.Plan) []wanted {
 	var all []wanted
 	for _, c := range p.Changelogs {
-		all = append(all, wanted{c.Topic, internal, true})
+		role := RoleOrder
+		if slices.ContainsFunc(p.Sub.Stores, func(s string) bool { return p.Names.Changelog(s) == c.Topic }) {
+			role = RoleChangelog
+		}
+		all = append(all, wanted{c.Topic, internal, true, role})
 	}
-	all = append(all, wanted{p.Journal, internal, false})
+	all = append(all, wanted{p.Journal, internal, false, RoleJournal})
 	if t := p.DeadLetters(); t != "" {
-		all = append(all, wanted{t, letters, false})
+		all = append(all, wanted{t, letters, false, RoleDeadLetters})
 	}
 	for _, o := range p.Outputs() {
-		all = append(all, wanted{o.Topic, public, o.Table})
+		role := RoleOutput
+		if o.Table {
+			role = RoleTable
+		}
+		all = append(all, wanted{o.Topic, public, o.Table, role})
 	}
 	return all
 }
+
+// cleanup returns the cleanup policy that the topic is created with.
+func (w *wanted) cleanup() string {
+	if w.compact {
+		return compacted
+	}
+	return deleted
+}
+
+// The cleanup policies, and the configs that are looked at.
+const (
+	compacted = "compact"
+	deleted   = "delete"
+
+	cleanupPolicy  = "cleanup.policy"
+	retentionTime  = "retention.ms"
+	retentionBytes = "retention.bytes"
+)
 
 // planTopics says which topics are to be created, and how many partitions every
 // topic of the plans will have then; or everything that is wrong with what exists.
@@ -74,11 +103,7 @@ func planTopics(plans []*task.Plan, found map[string]kafka.Topic) (create []kafk
 			have, exists := counts[w.name]
 			switch {
 			case !exists:
-				cleanup := "delete"
-				if w.compact {
-					cleanup = "compact"
-				}
-				create = append(create, kafka.Topic{Name: w.name, Partitions: n, Configs: map[string]string{"cleanup.policy": cleanup}})
+				create = append(create, kafka.Topic{Name: w.name, Partitions: n, Configs: w.configs(p, found)})
 				counts[w.name] = n
 			case w.kind == internal && have != n:
 				errs = append(errs, fmt.Errorf("runner: topic %s has %d partitions, but %s has %d: the state of a task is in the partition of its number; "+
@@ -86,6 +111,9 @@ func planTopics(plans []*task.Plan, found map[string]kafka.Topic) (create []kafk
 			case w.kind == letters && have != n:
 				errs = append(errs, fmt.Errorf("runner: dead-letter topic %s has %d partitions, but %s has %d: a letter keeps its partition; "+
 					"create a topic with %d partitions and name it in the order", w.name, have, p.Sources[0], n, n))
+			}
+			if problem := w.cleans(found[w.name].Configs); problem != nil {
+				errs = append(errs, problem)
 			}
 		}
 	}
@@ -121,18 +149,42 @@ func sourcePartitions(p *task.Plan, found map[string]kafka.Topic) (int32, error)
 	return found[p.Sources[0]].Partitions, nil
 }
 
+// lookAtTopics returns the topics of the plans that exist, with their configs; those
+// without, where only the configs may not be seen.
+func lookAtTopics(ctx context.Context, admin kafka.Admin, plans []*task.Plan) (map[string]kafka.Topic, error) {
+	found, err := admin.Describe(ctx, topicsOf(plans)...)
+	if err != nil {
+		return nil, fmt.Errorf("runner: looking at the topics: %w", err)
+	}
+	configs, err := admin.Configs(ctx, slices.Sorted(maps.Keys(found))...)
+	if err != nil {
+		return found, fmt.Errorf("runner: looking at the configs of the topics: %w", err)
+	}
+	for name, t := range found {
+		t.Configs = configs[name]
+		found[name] = t
+	}
+	return found, nil
+}
+
 // prepareTopics checks and creates the topics of the plans, and returns how many
 // partitions each has.
-func prepareTopics(ctx context.Context, admin kafka.Admin, plans []*task.Plan) (map[string]int32, error) {
-	names := topicsOf(plans)
+func prepareTopics(ctx context.Context, admin kafka.Admin, plans []*task.Plan, log *slog.Logger) (map[string]int32, error) {
 	for limit := time.NewTimer(appearWait); ; {
-		found, err := admin.Describe(ctx, names...)
+		found, err := lookAtTopics(ctx, admin, plans)
+		if errors.Is(err, kafka.ErrNotAuthorized) && found != nil {
+			log.Warn("the configs of the topics are not checked, and the journal is created with the cluster's retention", "err", err)
+			err = nil
+		}
 		if err != nil {
-			return nil, fmt.Errorf("runner: looking at the topics: %w", err)
+			return nil, err
 		}
 		create, counts, err := planTopics(plans, found)
 		if err != nil || len(create) == 0 {
 			limit.Stop()
+			for _, doubt := range doubts(plans, found) {
+				log.Warn(doubt.Error())
+			}
 			return counts, err
 		}
 		for _, t := range create {

@@ -1,0 +1,167 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/streamrun/streamrun/topology"
+	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/task"
+)
+
+// A Role is what a topic is for.
+type Role string
+
+// Roles of topics.
+const (
+	RoleInput       Role = "input"
+	RoleChangelog   Role = "changelog"
+	RoleOrder       Role = "order"
+	RoleJournal     Role = "journal"
+	RoleDeadLetters Role = "dead letters"
+	RoleOutput      Role = "output"
+	RoleTable       Role = "table"
+)
+
+// A TopicPlan is a topic that an app reads or writes, as the app wants it.
+type TopicPlan struct {
+	Name    string   `json:"name"`
+	Roles   []Role   `json:"roles"`
+	Like    string   `json:"partitions_like,omitempty"` // has as many partitions as this topic; of an input: empty, or an input it goes with
+	Any     bool     `json:"any_partitions,omitempty"`  // created like Like, but any number will do
+	Cleanup string   `json:"cleanup,omitempty"`         // empty: the owner's business
+	Writers []string `json:"writers,omitempty"`         // sub-topologies
+	Readers []string `json:"readers,omitempty"`         // sub-topologies, restores included
+	Created bool     `json:"created"`                   // by the app, where it does not exist
+}
+
+// An ACL is what the app must be allowed to do.
+type ACL struct {
+	Resource   string   `json:"resource"` // topic, group or transactional-id
+	Name       string   `json:"name"`
+	Prefixed   bool     `json:"prefixed,omitempty"` // Name is how the names begin
+	Operations []string `json:"operations"`
+	Why        string   `json:"why"`
+}
+
+// A TopicsPlan is everything that an app asks of a cluster.
+type TopicsPlan struct {
+	App    string      `json:"app"`
+	Topics []TopicPlan `json:"topics"`
+	ACLs   []ACL       `json:"acls"`
+}
+
+// PlanTopics says what an app asks of a cluster, without asking one.
+func PlanTopics(topo *topology.Topology) TopicsPlan {
+	plans := task.Plans(topo)
+	plan := TopicsPlan{App: topo.App()}
+	at := map[string]int{}
+	topic := func(name string, role Role) *TopicPlan {
+		i, ok := at[name]
+		if !ok {
+			i = len(plan.Topics)
+			at[name] = i
+			plan.Topics = append(plan.Topics, TopicPlan{Name: name})
+		}
+		t := &plan.Topics[i]
+		if !slices.Contains(t.Roles, role) {
+			t.Roles = append(t.Roles, role)
+		}
+		return t
+	}
+	for _, p := range plans {
+		for i, s := range p.Sources {
+			t := topic(s, RoleInput)
+			t.Readers = append(t.Readers, p.Sub.Name)
+			if i > 0 {
+				t.Like = p.Sources[0]
+			}
+		}
+	}
+	for _, p := range plans {
+		for _, w := range written(p) {
+			t := topic(w.name, w.role)
+			t.Writers = append(t.Writers, p.Sub.Name)
+			t.Cleanup = w.cleanup()
+			if w.kind == internal {
+				t.Readers = append(t.Readers, p.Sub.Name)
+			}
+			// A topic that is an input too must be there before the app is.
+			if !slices.Contains(t.Roles, RoleInput) {
+				t.Like, t.Any, t.Created = p.Sources[0], w.kind == public, true
+			}
+		}
+	}
+	plan.ACLs = acls(topology.Names{App: topo.App()}, plan.Topics)
+	return plan
+}
+
+// acls returns what the app must be allowed to do with topics, its group and its
+// transactional ids.
+func acls(names topology.Names, topics []TopicPlan) []ACL {
+	var all []ACL
+	for _, t := range topics {
+		operations := []string{"Describe", "DescribeConfigs"}
+		why := "to look at it"
+		if len(t.Readers) > 0 {
+			operations, why = append(operations, "Read"), "read"
+		}
+		if len(t.Writers) > 0 {
+			operations = append(operations, "Write")
+			why = strings.TrimPrefix(why+" and written", "to look at it and ")
+		}
+		if t.Created {
+			operations = append(operations, "Create")
+			why += "; Create is not needed where it exists"
+		}
+		all = append(all, ACL{Resource: "topic", Name: t.Name, Operations: operations, Why: why})
+	}
+	return append(all,
+		ACL{Resource: "group", Name: names.Group(), Operations: []string{"Describe", "Read"}, Why: "members share the tasks, offsets are committed"},
+		ACL{Resource: "transactional-id", Name: names.Group() + "-", Prefixed: true, Operations: []string{"Describe", "Write"}, Why: "each worker of each instance has one"},
+	)
+}
+
+// A TopicFinding is how a topic is in a cluster.
+type TopicFinding struct {
+	Name       string `json:"name"`
+	Exists     bool   `json:"exists"`
+	Partitions int32  `json:"partitions,omitempty"`
+	Cleanup    string `json:"cleanup,omitempty"` // empty: it may not be seen
+}
+
+// CompareTopics looks at the topics of an app in a cluster, and changes nothing.
+// problems are the reasons for which the app would not start, doubts those for which
+// it would warn. err says that the cluster could not be asked.
+func CompareTopics(ctx context.Context, topo *topology.Topology, cluster kafka.Cluster) (findings []TopicFinding, problems, doubted []error, err error) {
+	admin, err := cluster.Admin()
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("runner: connecting: %w", err)
+	}
+	defer func() {
+		if closing := admin.Close(); err == nil {
+			err = closing
+		}
+	}()
+	plans := task.Plans(topo)
+	found, err := lookAtTopics(ctx, admin, plans)
+	if found == nil {
+		return nil, nil, nil, err
+	}
+	if err != nil {
+		doubted = append(doubted, err)
+	}
+	for _, t := range PlanTopics(topo).Topics {
+		have, ok := found[t.Name]
+		findings = append(findings, TopicFinding{Name: t.Name, Exists: ok, Partitions: have.Partitions, Cleanup: have.Configs[cleanupPolicy]})
+	}
+	if _, _, wrong := planTopics(plans, found); wrong != nil {
+		problems = []error{wrong}
+		if joined, ok := wrong.(interface{ Unwrap() []error }); ok {
+			problems = joined.Unwrap()
+		}
+	}
+	return findings, problems, append(doubted, doubts(plans, found)...), nil
+}
