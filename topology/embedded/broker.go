@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 
@@ -28,8 +27,6 @@ type Options struct {
 	// MinSessionTimeout is the shortest session that a group member may ask for;
 	// 0: 6 s, as Apache Kafka.
 	MinSessionTimeout time.Duration
-	// MaxMessageBytes bounds a batch; 0: 1048588, as Apache Kafka.
-	MaxMessageBytes int
 	// TLS, if not nil, is the server's side of every connection.
 	TLS *tls.Config
 	// Users, if there are any, are who may connect, by SASL.
@@ -74,9 +71,6 @@ func Start(opts Options) (*Broker, error) {
 	}
 	if opts.MinSessionTimeout > 0 {
 		options = append(options, kfake.GroupMinSessionTimeout(opts.MinSessionTimeout))
-	}
-	if opts.MaxMessageBytes > 0 {
-		options = append(options, kfake.BrokerConfigs(map[string]string{"message.max.bytes": strconv.Itoa(opts.MaxMessageBytes)}))
 	}
 	options = append(options, admitting(opts.Users)...)
 	cluster, err := kfake.NewCluster(options...)

@@ -269,6 +269,9 @@ func (r *run) initialise(ctx context.Context, p kafka.Producer) (kafka.ProducerI
 func (r *run) again(ctx context.Context, retry *decide.Retry, failure error) error {
 	now := r.cfg.now()
 	next, giveUp := retry.Failed(now, r.cfg.patience())
+	if errors.Is(failure, kafka.ErrNotAuthorized) {
+		return failure
+	}
 	if giveUp {
 		return fmt.Errorf("still after %v: %w", r.cfg.patience(), failure)
 	}

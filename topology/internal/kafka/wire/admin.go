@@ -41,6 +41,9 @@ func (a *admin) Describe(ctx context.Context, topics ...string) (map[string]kafk
 		return nil, fmt.Errorf("kafka/wire: describing topics: %w", err)
 	}
 	for _, t := range topics {
+		if err := a.route.visible(t); err != nil {
+			return nil, fmt.Errorf("kafka/wire: describing topics: %w", err)
+		}
 		if n := a.route.partitions(t); n > 0 {
 			found[t] = kafka.Topic{Name: t, Partitions: n}
 		}
@@ -196,7 +199,7 @@ func (a *admin) offsets(ctx context.Context, partitions []record.TopicPartition,
 		}
 		for _, tp := range partitions {
 			if !a.route.exists(tp) && time.Since(started) > unknownGrace {
-				return nil, unknown(tp)
+				return nil, a.route.unknown(tp)
 			}
 		}
 		if retry || stale || len(requests) == 0 {

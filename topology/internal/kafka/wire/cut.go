@@ -25,6 +25,7 @@ type batch struct {
 	records []sarama.Record
 	bytes   []byte
 	size    int // on the wire, at most
+	limit   int // of size
 	first   int64
 	newest  int64 // timestamps, milliseconds
 
@@ -36,7 +37,7 @@ type batch struct {
 
 // takes reports whether an output still fits.
 func (b *batch) takes(o *record.Output) bool {
-	return len(b.records) == 0 || len(b.records) < batchRecords && b.size+wireSize(o) <= batchBytes
+	return len(b.records) == 0 || len(b.records) < batchRecords && b.size+wireSize(o) <= b.limit
 }
 
 // add copies an output into the batch.
@@ -89,6 +90,43 @@ func (b *batch) wire(id int64, epoch int16, codec sarama.CompressionCodec) *sara
 		FirstTimestamp: time.UnixMilli(b.first), MaxTimestamp: time.UnixMilli(b.newest),
 		LastOffsetDelta: int32(len(b.records) - 1), Records: pointers,
 	}
+}
+
+// split takes the second half of the records out of a batch that is not on the way,
+// as the batch that follows it. Neither may write over the bytes that they share.
+func (b *batch) split() *batch {
+	n := len(b.records) / 2
+	second := &batch{records: b.records[n:], limit: b.limit, sequence: after(b.sequence, n)}
+	b.records, b.bytes = b.records[:n:n], nil
+	base := second.records[0].TimestampDelta
+	second.first = b.first + base.Milliseconds()
+	for i := range second.records {
+		second.records[i].OffsetDelta = int64(i)
+		second.records[i].TimestampDelta -= base
+	}
+	b.measure()
+	second.measure()
+	return second
+}
+
+// measure finds size and newest anew.
+func (b *batch) measure() {
+	b.size, b.newest = 0, b.first
+	for i := range b.records {
+		r := &b.records[i]
+		b.size += recordOverhead + payload(r)
+		b.size += headerOverhead * len(r.Headers)
+		b.newest = max(b.newest, b.first+r.TimestampDelta.Milliseconds())
+	}
+}
+
+// payload returns how many bytes a record's key, value and headers have.
+func payload(r *sarama.Record) int {
+	n := len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += len(h.Key) + len(h.Value)
+	}
+	return n
 }
 
 // clear makes the batch ready for other records.

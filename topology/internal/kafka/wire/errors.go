@@ -65,16 +65,35 @@ func mapped(code sarama.KError) error {
 		kind = kafka.ErrTopicExists
 	case sarama.ErrUnknownTopicOrPartition:
 		kind = kafka.ErrUnknownTopic
-	case sarama.ErrMessageSizeTooLarge, sarama.ErrMessageSetSizeTooLarge:
-		kind = kafka.ErrTooLarge
 	case sarama.ErrTopicAuthorizationFailed, sarama.ErrGroupAuthorizationFailed,
 		sarama.ErrClusterAuthorizationFailed, sarama.ErrTransactionalIDAuthorizationFailed:
 		kind = kafka.ErrNotAuthorized
 	}
-	if kind == nil {
+	switch {
+	case kind == nil:
 		return words(code)
+	case errors.Is(kind, kafka.ErrNotAuthorized):
+		return fmt.Errorf("%w: %w; %s", kind, words(code), grants(code))
 	}
 	return fmt.Errorf("%w: %w", kind, words(code))
+}
+
+// grants says what an app needs of what it was refused.
+func grants(code sarama.KError) string {
+	switch code {
+	case sarama.ErrGroupAuthorizationFailed:
+		return "the app's user needs Read on its group"
+	case sarama.ErrTransactionalIDAuthorizationFailed:
+		return "the app's user needs Write and Describe on its transactional ids"
+	case sarama.ErrTopicAuthorizationFailed:
+		return "the app's user needs Read and Describe on topics that it reads, Write and Describe on those that it writes, Create on those that do not exist yet"
+	}
+	return "the app's user needs Create on the cluster, or on the topics that do not exist yet"
+}
+
+// oversized reports the codes of a batch that is larger than its topic takes.
+func oversized(code sarama.KError) bool {
+	return code == sarama.ErrMessageSizeTooLarge || code == sarama.ErrMessageSetSizeTooLarge
 }
 
 // mappedProduce is mapped for the answer of a Produce, where a transaction that is

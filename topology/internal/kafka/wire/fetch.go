@@ -28,6 +28,7 @@ func (c *cluster) Fetcher(opts kafka.FetchOptions) (kafka.Fetcher, error) {
 		opts.PartitionMaxBytes = 1 << 20
 	}
 	f := &fetcher{cluster: c, opts: opts, last: map[record.TopicPartition]mark{}}
+	f.stalls.limit = stallLimit
 	f.route = c.router(func(conf *sarama.Config) { conf.Net.ReadTimeout += opts.MaxWait })
 	return f, c.keep(f)
 }
@@ -39,6 +40,7 @@ type fetcher struct {
 	route   *router
 	calls   int64
 	last    map[record.TopicPartition]mark // what the caller knows
+	stalls  stalls
 }
 
 // A mark is what the caller knows of a partition since a call.
@@ -58,7 +60,8 @@ func (f *fetcher) Close() error {
 type answer struct {
 	fetched kafka.Fetched
 	have    bool
-	stale   bool // the leader was not the leader
+	stale   bool  // the leader was not the leader
+	stuck   error // nothing comes for too long; not so yet if others were asked for too
 }
 
 // Fetch implements kafka.Fetcher. It asks every leader once and waits for all of
@@ -120,7 +123,7 @@ func (f *fetcher) plan(ctx context.Context, positions []kafka.Position, answers 
 				switch {
 				case f.route.exists(p.TopicPartition):
 				case time.Since(started) > unknownGrace:
-					return nil, false, unknown(p.TopicPartition)
+					return nil, false, f.route.unknown(p.TopicPartition)
 				default:
 					return byLeader, false, nil
 				}
@@ -165,7 +168,11 @@ func (f *fetcher) from(ctx context.Context, addr string, positions []kafka.Posit
 		var response *sarama.FetchResponse
 		if response, err = ask(ctx, c, (*sarama.Broker).Fetch, f.request(positions, parts, wait, f.opts.PartitionMaxBytes)); err == nil {
 			for _, i := range parts {
-				if err := f.take(ctx, addr, positions[i], response, &answers[i]); err != nil {
+				err := f.take(ctx, addr, positions[i], response, &answers[i])
+				if err == nil && answers[i].stuck != nil {
+					err = f.isolate(ctx, addr, positions[i], &answers[i])
+				}
+				if err != nil {
 					return err
 				}
 			}
@@ -234,7 +241,11 @@ func (f *fetcher) isolate(ctx context.Context, addr string, p kafka.Position, a 
 			return nil
 		}
 	}
-	return f.take(ctx, addr, p, response, a)
+	err = f.take(ctx, addr, p, response, a)
+	if a.stuck != nil {
+		a.fetched.Err = a.stuck
+	}
+	return err
 }
 
 // undecodable says that the batch at a position cannot be read.
@@ -243,6 +254,14 @@ func (f *fetcher) undecodable(p kafka.Position, err error, a *answer) {
 		TopicPartition: p.TopicPartition, Next: p.Offset,
 		Err: &kafka.UndecodableError{TopicPartition: p.TopicPartition, Offset: p.Offset, Err: err},
 	}}
+}
+
+// readable returns the end of what the fetcher may read.
+func (f *fetcher) readable(block *sarama.FetchResponseBlock) int64 {
+	if f.opts.ReadUncommitted {
+		return block.HighWaterMarkOffset
+	}
+	return block.LastStableOffset
 }
 
 // request builds the request for the positions that parts number.
@@ -294,6 +313,9 @@ func (f *fetcher) take(ctx context.Context, addr string, p kafka.Position, respo
 		TopicPartition: p.TopicPartition, Records: got.records, Next: got.next, Bytes: got.bytes,
 		LogStart: block.LogStartOffset, HighWater: block.HighWaterMarkOffset, LastStable: block.LastStableOffset,
 	}}
+	if end := f.readable(block); got.next < end && got.next == p.Offset {
+		a.stuck = f.stalls.stalled(p, end, time.Now())
+	}
 	return nil
 }
 

@@ -20,7 +20,7 @@ func (g *group) enter(ctx context.Context, k *coordinator, m *membership, h kafk
 	for {
 		c, err := k.find(ctx)
 		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, errClosed) {
+			if ctx.Err() != nil || errors.Is(err, errClosed) || errors.Is(err, kafka.ErrNotAuthorized) {
 				return nil, err
 			}
 			if err := g.joins.wait(ctx, &b); err != nil {

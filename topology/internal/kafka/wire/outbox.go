@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"slices"
+
 	"github.com/streamrun/streamrun/topology/internal/record"
 )
 
@@ -13,6 +15,7 @@ type outbox struct {
 	sent    int      // queue[:sent] were sent and not taken back
 	flying  int      // requests with a batch of this partition that are not answered
 	open    *batch   // being filled by Produce
+	limit   int      // bytes of a batch
 	refused bool     // send nothing until all in flight are answered, then send again from the first
 	added   bool     // the partition is in the transaction
 	known   bool     // the broker has a sequence of this epoch
@@ -69,6 +72,14 @@ func (o *outbox) acknowledge(b *batch, offset int64) []*batch {
 	o.queue = append(o.queue[:0], o.queue[n:]...)
 	o.sent = max(o.sent-n, 0)
 	return free
+}
+
+// split makes two batches of one that its topic takes only in smaller ones; so will
+// the next ones be.
+func (o *outbox) split(b *batch) {
+	second := b.split()
+	o.limit = min(o.limit, max(b.size, second.size))
+	o.queue = slices.Insert(o.queue, slices.Index(o.queue, b)+1, second)
 }
 
 // early reports whether a batch in front of b is not acknowledged: then the broker

@@ -46,6 +46,7 @@ func (p *producer) Produce(ctx context.Context, outputs []record.Output) error {
 		}
 		if box.open == nil {
 			box.open = p.batch()
+			box.open.limit = box.limit
 		}
 		box.open.add(o)
 	}
@@ -69,7 +70,7 @@ func (p *producer) Produce(ctx context.Context, outputs []record.Output) error {
 func (p *producer) box(tp record.TopicPartition) *outbox {
 	box := p.boxes[tp]
 	if box == nil {
-		box = &outbox{TopicPartition: tp, first: -1}
+		box = &outbox{TopicPartition: tp, limit: batchBytes, first: -1}
 		p.boxes[tp] = box
 		p.order = append(p.order, box)
 	}
@@ -138,7 +139,7 @@ func (p *producer) leaders(ctx context.Context, boxes []*outbox) error {
 			return nil
 		}
 		if time.Since(started) > unknownGrace {
-			return unknown(missing.TopicPartition)
+			return p.route.unknown(missing.TopicPartition)
 		}
 		if err := p.route.refresh(ctx, topics); err != nil {
 			return err
@@ -379,6 +380,14 @@ func (p *producer) settle(box *outbox, b *batch, f *flight) {
 		// The broker misses something that was acknowledged. Nothing in this
 		// transaction can be trusted; a new epoch counts from 0 again.
 		p.fail(fmt.Errorf("%s-%d: %w: %w", box.Topic, box.Partition, kafka.ErrIndefinite, words(code)))
+	case oversized(code) && len(b.records) > 1:
+		// The topic takes smaller batches than other topics do.
+		box.split(b)
+		p.again(box, b, false)
+	case oversized(code):
+		b.lost = false
+		p.fail(fmt.Errorf("%s-%d: a record of %d bytes (key %d, value %d): %w: %w; raise max.message.bytes of the topic, which is %s, or write smaller records",
+			box.Topic, box.Partition, payload(&b.records[0]), len(b.records[0].Key), len(b.records[0].Value), kafka.ErrTooLarge, words(code), p.limitOf(box.Topic)))
 	case code == sarama.ErrRequestTimedOut || code == sarama.ErrNotEnoughReplicasAfterAppend:
 		p.again(box, b, true) // it may be in the log
 	case staleLeader(code) || code == sarama.ErrNotEnoughReplicas || code == sarama.ErrThrottlingQuotaExceeded || transient(code):
@@ -387,6 +396,20 @@ func (p *producer) settle(box *outbox, b *batch, f *flight) {
 		b.lost = false
 		p.fail(fmt.Errorf("%s-%d: %w", box.Topic, box.Partition, mappedProduce(code)))
 	}
+}
+
+// limitTimeout bounds a question that only makes an error clearer.
+const limitTimeout = 2 * time.Second
+
+// limitOf returns the largest batch that a topic takes, for an error.
+func (p *producer) limitOf(topic string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), limitTimeout)
+	defer cancel()
+	configs, err := (&admin{route: p.route}).Configs(ctx, topic)
+	if limit := configs[topic]["max.message.bytes"]; err == nil && limit != "" {
+		return limit
+	}
+	return "not shown to this user"
 }
 
 // again has a batch, and what follows it in its partition, sent again when all that

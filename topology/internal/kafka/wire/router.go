@@ -31,7 +31,8 @@ type router struct {
 	id      string
 	control int32
 	brokers map[int32]string
-	topics  map[string][]leader // by partition; nil: known not to exist
+	topics  map[string][]leader // by partition
+	refused map[string]bool     // topics that the user may not see
 	conns   map[string]*conn    // by address
 }
 
@@ -44,7 +45,7 @@ type leader struct {
 func newRouter(conf *sarama.Config, sec *security.Security, seeds []string) *router {
 	return &router{
 		conf: conf, sec: sec, seeds: seeds, done: make(chan struct{}), control: -1,
-		brokers: map[int32]string{}, topics: map[string][]leader{}, conns: map[string]*conn{},
+		brokers: map[int32]string{}, topics: map[string][]leader{}, refused: map[string]bool{}, conns: map[string]*conn{},
 	}
 }
 
@@ -177,7 +178,11 @@ func (r *router) learn(a *sarama.MetadataResponse) {
 		r.brokers[b.ID()] = b.Addr()
 	}
 	for _, t := range a.Topics {
-		if t.Err == sarama.ErrUnknownTopicOrPartition {
+		delete(r.refused, t.Name)
+		if t.Err == sarama.ErrTopicAuthorizationFailed {
+			r.refused[t.Name] = true
+		}
+		if t.Err == sarama.ErrUnknownTopicOrPartition || t.Err == sarama.ErrTopicAuthorizationFailed {
 			delete(r.topics, t.Name)
 			continue
 		}
@@ -229,9 +234,23 @@ func (r *router) exists(tp record.TopicPartition) bool {
 	return tp.Partition >= 0 && tp.Partition < r.partitions(tp.Topic)
 }
 
-// unknown is the error for a partition that does not exist.
-func unknown(tp record.TopicPartition) error {
+// unknown is the error for a partition that does not exist, as far as the user may
+// see.
+func (r *router) unknown(tp record.TopicPartition) error {
+	if err := r.visible(tp.Topic); err != nil {
+		return err
+	}
 	return fmt.Errorf("%s-%d: %w", tp.Topic, tp.Partition, kafka.ErrUnknownTopic)
+}
+
+// visible fails for a topic that the user may not see, by the last refresh.
+func (r *router) visible(topic string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.refused[topic] {
+		return nil
+	}
+	return fmt.Errorf("topic %s: %w", topic, mapped(sarama.ErrTopicAuthorizationFailed))
 }
 
 // controller returns a connection to the broker that creates topics.
