@@ -120,7 +120,7 @@ func (j *judge) committed(last position) {
 		got, want int64
 	}{
 		{"applied", m.Counts[applied], int64(j.v.Events)},
-		{"applied, as the topic has them,", m.Counts[applied], int64(len(j.logs.Applied.Records))},
+		{"applied as the topic has them", m.Counts[applied], int64(len(j.logs.Applied.Records))},
 		{"duplicate", m.Counts[duplicate], int64(j.v.Copies)},
 		{"dead-lettered", m.Counts[deadLettered], int64(len(j.logs.Letters.Records))},
 		{"held", m.Counts.Held(), 0},

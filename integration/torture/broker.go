@@ -19,11 +19,12 @@ import (
 
 // kafka is the cluster of a run.
 type kafka struct {
-	what    string // for people
-	brokers []string
-	nodes   *cluster.Cluster // nil, or started for the run
-	client  *kgo.Client
-	close   func() error
+	what     string // for people
+	brokers  []string
+	embedded bool
+	nodes    *cluster.Cluster // nil, or started for the run
+	client   *kgo.Client
+	close    func() error
 }
 
 // openKafka starts the cluster that the options ask for, or finds it.
@@ -43,7 +44,7 @@ func openKafka(ctx context.Context, o *options, dir string, tap embedded.Tap, lo
 		if err != nil {
 			return nil, err
 		}
-		k.what, k.brokers, k.close = "the embedded broker", b.Addrs(), func() error { b.Close(); return nil }
+		k.what, k.brokers, k.embedded, k.close = "the embedded broker", b.Addrs(), true, func() error { b.Close(); return nil }
 	}
 	var err error
 	if k.client, err = kgo.NewClient(kgo.SeedBrokers(k.brokers...), kgo.RequestRetries(20)); err != nil {

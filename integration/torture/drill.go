@@ -24,18 +24,19 @@ const poll = 5 * time.Millisecond
 // drill is one run. It is used by one goroutine.
 type drill struct {
 	*options
-	out    io.Writer
-	rng    *rand.Rand
-	kafka  *kafka
-	reader *history.Reader
-	fleet  *fleet
-	feed   *feed
-	cutter cutter
-	cuts   map[kind]outcomes
-	began  time.Time
-	frozen map[int64]bool // producers of instances that were stopped
-	open   int            // kills with an open transaction
-	lives  []life         // that followed a kill
+	out     io.Writer
+	rng     *rand.Rand
+	kafka   *kafka
+	reader  *history.Reader
+	fleet   *fleet
+	feed    *feed
+	cutter  cutter
+	cuts    map[kind]outcomes
+	began   time.Time
+	frozen  map[int64]bool // producers of instances that were stopped
+	open    int            // kills with an open transaction
+	refused int            // commits of instances that woke
+	lives   []life         // that followed a kill
 }
 
 // life is a process that was started where another one was killed.
@@ -88,7 +89,7 @@ func (d *drill) run(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	for i := range d.kills {
-		if err := d.share(ctx, i); err != nil {
+		if err := d.share(ctx); err != nil {
 			return false, err
 		}
 		if err := d.fault(ctx, i); err != nil {
@@ -111,11 +112,16 @@ func (d *drill) spread() bool {
 }
 
 // share lets the feed go on by its share for a fault, and waits until it is in the
-// middle of it; a share more is allowed, so that there is work while the fault lasts.
-func (d *drill) share(ctx context.Context, i int) error {
-	share := int64(d.events) / int64(d.kills+2)
-	d.feed.allowed.Store(share * int64(i+2))
-	at := share*int64(i) + int64(d.rng.Float64()*float64(share))
+// middle of it: the fault comes while events flow, and some are left while it lasts.
+func (d *drill) share(ctx context.Context) error {
+	if d.verb == "storm" { // which has a clock
+		d.feed.allowed.Store(int64(d.events) * 2)
+		return nil
+	}
+	share := int64(d.events) / int64(2*d.kills+1)
+	before := d.feed.sent.Load()
+	d.feed.allowed.Store(before + 2*share)
+	at := before + share/4 + int64(d.rng.Float64()*float64(share))
 	return d.until(ctx, d.drain, fmt.Sprintf("%d events are sent", at), func() bool { return d.feed.sent.Load() >= at })
 }
 

@@ -29,7 +29,7 @@ func (d *drill) freezeOpen(ctx context.Context, p *process, wait time.Duration) 
 		if err := p.thaw(); err != nil {
 			return false, err
 		}
-		d.feed.allowed.Add(int64(d.rate / 50)) // or there is nothing to have a transaction for
+		d.feed.allowed.Add(int64(d.rate / 100)) // or there is nothing to have a transaction for
 		if err := pause(ctx, time.Duration(1+d.rng.IntN(30))*time.Millisecond); err != nil {
 			return false, err
 		}
@@ -113,7 +113,7 @@ func (d *drill) stop(ctx context.Context, i int) error {
 	}
 	d.say("stop %d: the others run its tasks after %v", i+1, time.Since(frozen).Round(time.Millisecond))
 	p.expect() // an instance that finds its place taken may end
-	if err := p.thaw(); err != nil {
+	if err := d.wake(ctx, i, p); err != nil {
 		return err
 	}
 	back := func() bool { return p.ended() || d.fleet.tasks() == d.partitions }
@@ -127,6 +127,34 @@ func (d *drill) stop(ctx context.Context, i int) error {
 	d.say("stop %d: %s ended when it woke; it is started again. It said last:\n%s", i+1, p.name, p.log)
 	_, err = d.fleet.start(p.name)
 	return err
+}
+
+// actWait is how long an instance that wakes may take to commit what it had in hand.
+const actWait = time.Second
+
+// wake wakes an instance. On the embedded broker it does not hear that it is out of the
+// group before it has tried to commit what it had in hand.
+func (d *drill) wake(ctx context.Context, i int, p *process) error {
+	if !d.kafka.embedded {
+		return p.thaw()
+	}
+	first, release := d.cutter.wake(d.ids(p.name))
+	defer release()
+	if err := p.thaw(); err != nil {
+		return err
+	}
+	waiting, cancel := context.WithTimeout(ctx, actWait)
+	defer cancel()
+	select {
+	case code := <-first:
+		d.say("stop %d: %s tried to commit when it woke; the answer was %d", i+1, p.name, code)
+		if code != 0 {
+			d.refused++
+		}
+	case <-waiting.Done():
+		d.say("stop %d: %s woke and committed nothing", i+1, p.name)
+	}
+	return ctx.Err()
 }
 
 // guest is the instance that comes and goes in a storm.

@@ -120,5 +120,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	case o.verb == "stop" && o.instances < 2:
 		return nil, errors.New("torture: stop needs another instance to take over; -instances 2 or more")
 	}
+	if o.verb == "storm" { // events flow until its end
+		o.rate = max(1, min(o.rate, int(float64(o.events)/(float64(o.kills)*o.every.Seconds()))))
+	}
 	return o, nil
 }

@@ -67,7 +67,7 @@ func (d *drill) sayAborted(ctx context.Context) (bool, error) {
 			}
 		}
 	}
-	fmt.Fprintf(d.out, "of the instances that were stopped, %d records were written and appear nowhere\n", left)
+	fmt.Fprintf(d.out, "of the instances that were stopped, %d records were written and appear nowhere; refused when they woke: %d commits\n", left, d.refused)
 	return true, nil
 }
 

@@ -38,13 +38,42 @@ type cut struct {
 	ids []string // transactional ids of the instance
 }
 
-// cutter is the broker's tap: it cuts one request off at a time and sees how its
-// transaction ends. It is safe for concurrent use.
+// cutter is the tap of an embedded broker: it cuts one request off at a time and sees
+// how its transaction ends; and it holds heartbeats. It is safe for concurrent use.
 type cutter struct {
 	mu    sync.Mutex // guards the rest
 	armed *cut
 	id    string // of the transaction that was cut; empty: none is watched
 	ended chan bool
+
+	sleeper []string      // transactional ids of an instance that just woke
+	held    chan struct{} // holds heartbeats until it is closed; nil: none are held
+	first   chan int16    // the answer to the sleeper's first commit of offsets
+}
+
+// wake holds heartbeats, so that an instance that wakes can act before it hears that
+// it is out of the group. The channel has the answer to its first commit of offsets.
+func (c *cutter) wake(ids []string) (first <-chan int16, release func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	held := make(chan struct{})
+	c.sleeper, c.held, c.first = ids, held, make(chan int16, 1)
+	return c.first, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.sleeper, c.held = nil, nil
+		close(held)
+	}
+}
+
+// hold holds a heartbeat if they are to be held.
+func (c *cutter) hold() {
+	c.mu.Lock()
+	held := c.held
+	c.mu.Unlock()
+	if held != nil {
+		<-held
+	}
 }
 
 // outcomes counts what became of the transactions of a kind of cut.
@@ -61,7 +90,11 @@ func (c *cutter) arm(next cut) <-chan bool {
 
 // see implements embedded.Tap.
 func (c *cutter) see(e embedded.Event) embedded.Verdict {
-	if e.TransactionalID == "" {
+	switch {
+	case e.Request == embedded.Heartbeat && e.Moment == embedded.Received:
+		c.hold()
+		return embedded.Pass
+	case e.TransactionalID == "":
 		return embedded.Pass
 	}
 	c.mu.Lock()
@@ -79,6 +112,10 @@ func (c *cutter) see(e embedded.Event) embedded.Verdict {
 			c.ended <- false
 			c.id = ""
 		}
+	}
+	if e.Request == embedded.TxnOffsetCommit && e.Moment == embedded.Answered && slices.Contains(c.sleeper, e.TransactionalID) {
+		c.sleeper = nil
+		c.first <- e.Code
 	}
 	return verdict
 }

@@ -24,9 +24,9 @@ func TestDrillsInSmall(t *testing.T) {
 	for _, c := range []struct {
 		args, want string
 	}{
-		{"kill9 -kills 3 -instances 2 -events 5000 -partitions 4 -rate 3000", "kills 3, with an open transaction"},
-		{"stop -kills 1 -instances 2 -events 3000 -partitions 4 -rate 2000 -session 1s -transaction 2s", "appear nowhere"},
-		{"storm -kills 4 -instances 2 -events 3000 -partitions 4 -rate 1000 -every 500ms", "storm 4: one leaves"},
+		{"kill9 -kills 3 -instances 2 -events 6000 -partitions 4 -rate 1000", "kills 3, with an open transaction"},
+		{"stop -kills 1 -instances 2 -events 3000 -partitions 4 -rate 2000 -session 1s -transaction 2s", "refused when they woke: 1 commits"},
+		{"storm -kills 4 -instances 2 -events 3000 -partitions 4 -every 1s", "storm 4: one leaves"},
 		{"timeout -kills 12 -instances 2 -events 4000 -partitions 4 -rate 1000", "EndTxn, applied                      injected   1, turned out committed   1, aborted   0"},
 	} {
 		verb, _, _ := strings.Cut(c.args, " ")
