@@ -1,7 +1,7 @@
 // Package command is the command line of streamrun as a library, so that a program
 // with a topology compiled in has the same verbs.
 //
-//	os.Exit(command.Main(topo)) // a program of one's own: run, describe, simulate, generate, version
+//	os.Exit(command.Main(topo)) // a program of one's own: run, describe, topics, simulate, generate, version
 //	os.Exit(command.Main(nil))  // streamrun: the topology is in a file; check and dev besides
 //
 // What a verb answers goes to stdout, everything else to stderr. Nothing is coloured.

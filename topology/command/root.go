@@ -27,7 +27,7 @@ func newRoot(topo *topology.Topology) *cobra.Command {
 	} else {
 		root.AddCommand(newCheck(), newDev())
 	}
-	root.AddCommand(newDescribe(topo), newRun(topo), newSimulate(), newGenerate(), newVersion())
+	root.AddCommand(newDescribe(topo), newRun(topo), newTopics(topo), newSimulate(), newGenerate(), newVersion())
 	return root
 }
 

@@ -18,8 +18,9 @@ import (
 func newRun(topo *topology.Topology) *cobra.Command {
 	src := &source{topo: topo}
 	var (
-		cfg       runner.Config
-		plaintext bool
+		cfg runner.Config
+		at  place
+		web endpoint
 	)
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -33,19 +34,17 @@ func newRun(topo *topology.Topology) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if f != nil && !plaintext {
-				if err := f.CheckSecrets(); err != nil {
-					return exitError{exitMalformed, err, "set the variables, and put the files where the topology file says"}
-				}
-				cfg.Security = f.Kafka.Security
+			if cfg.Brokers, cfg.Security, err = at.find(f); err != nil {
+				return err
 			}
-			return classify(runApp(cmd.Context(), topo, f, cfg, newLogger(cmd)))
+			web.chosen = cmd.Flags().Changed("http")
+			return classify(runApp(cmd.Context(), topo, f, cfg, web, newLogger(cmd)))
 		},
 	}
 	src.flag(cmd)
 	flags := cmd.Flags()
-	flags.StringSliceVar(&cfg.Brokers, "brokers", nil, "addresses of the cluster, host:port; default: what the topology file says, else localhost:9092")
-	flags.BoolVar(&plaintext, "plaintext", false, "leave out tls and sasl of the topology file, as for a broker on this machine")
+	at.flags(cmd)
+	flags.StringVar(&web.addr, "http", defaultHTTP, "address of /metrics, /livez, /readyz and /startupz; empty: none")
 	flags.StringVar(&cfg.Instance, "instance", "", "name of this instance, for ever; default: one that the data directory keeps")
 	flags.StringVar(&cfg.DataDir, "data-dir", "", "directory for what outlives the process; default: nothing is kept")
 	flags.BoolVar(&cfg.AcceptOffsets, "accept-offsets", false, "go on where committed offsets were moved from outside")
@@ -53,43 +52,49 @@ func newRun(topo *topology.Topology) *cobra.Command {
 }
 
 // runApp runs a topology until ctx ends.
-func runApp(ctx context.Context, topo *topology.Topology, f *config.File, cfg runner.Config, logger *slog.Logger) error {
+func runApp(ctx context.Context, topo *topology.Topology, f *config.File, cfg runner.Config, web endpoint, logger *slog.Logger) (err error) {
 	if f != nil {
 		cfg.CommitInterval, cfg.TransactionTimeout = f.Kafka.CommitInterval, f.Kafka.TransactionTimeout
 		cfg.Guarantee, cfg.Compression = runner.Guarantee(f.Kafka.Guarantee), string(f.Kafka.Compression)
-		if len(cfg.Brokers) == 0 {
-			cfg.Brokers = f.Kafka.Brokers
-		}
-	}
-	if len(cfg.Brokers) == 0 {
-		cfg.Brokers = []string{"localhost:9092"}
 	}
 	cfg.Logger = logger
 	cfg.Listener = func(s runner.State) {
 		logger.Info("state", "phase", string(s.Phase), "tasks", s.Tasks, "restoring", s.Restoring, "records", s.Records)
 	}
+	r, err := runner.New(topo, cfg)
+	if err != nil {
+		return err
+	}
+	closeWeb, err := web.serve(ctx, r.Handler(), logger)
+	if err != nil {
+		return err
+	}
+	// It answers until the app has stopped, so that whoever sends work sees it leave.
+	defer func() { err = errors.Join(err, closeWeb()) }()
 	if f != nil {
 		if err := createTopics(ctx, f, &cfg); err != nil {
 			return err
 		}
 	}
-	r, err := runner.New(topo, cfg)
-	if err != nil {
-		return err
-	}
 	return r.Run(ctx)
+}
+
+// declared returns the topics for which the file says how many partitions they are
+// to have.
+func declared(f *config.File) (all []kafka.Topic) {
+	if n := f.Input.Partitions; n > 0 {
+		all = append(all, kafka.Topic{Name: f.Input.Topic, Partitions: int32(n)})
+	}
+	if n := f.Output.Partitions; n > 0 {
+		all = append(all, kafka.Topic{Name: f.Output.Topic, Partitions: int32(n), Configs: map[string]string{"cleanup.policy": "compact"}})
+	}
+	return all
 }
 
 // createTopics creates the topics for which the file says how many partitions they
 // are to have, where they do not exist. The runner creates the others.
 func createTopics(ctx context.Context, f *config.File, cfg *runner.Config) (err error) {
-	var wanted []kafka.Topic
-	if n := f.Input.Partitions; n > 0 {
-		wanted = append(wanted, kafka.Topic{Name: f.Input.Topic, Partitions: int32(n)})
-	}
-	if n := f.Output.Partitions; n > 0 {
-		wanted = append(wanted, kafka.Topic{Name: f.Output.Topic, Partitions: int32(n), Configs: map[string]string{"cleanup.policy": "compact"}})
-	}
+	wanted := declared(f)
 	if len(wanted) == 0 {
 		return nil
 	}

@@ -128,7 +128,7 @@ func TestConfigsThatMayNotBeSeenAreNoReasonToStop(t *testing.T) {
 		r, stop := x.observed(Config{})
 		x.ready(r)
 		stop()
-		findings, problems, doubted, err := CompareTopics(x.ctx, x.topology, x.cluster)
+		findings, problems, doubted, err := CompareTopics(x.ctx, x.topology, x.cluster, nil)
 		if err != nil || len(problems) > 0 || len(doubted) != 1 || len(findings) == 0 || findings[0].Cleanup != "" {
 			t.Errorf("got %v, %v, %v, %v", findings, problems, doubted, err)
 		}
@@ -138,18 +138,18 @@ func TestConfigsThatMayNotBeSeenAreNoReasonToStop(t *testing.T) {
 func TestPlanTopicsNeedsNoCluster(t *testing.T) {
 	t.Parallel()
 	got := ""
-	plan := PlanTopics(concat(t))
+	plan := PlanTopics(concat(t), map[string]int32{"updates": 9})
 	for _, p := range plan.Topics {
-		got += fmt.Sprintln(p.Name, p.Roles, p.Like, p.Any, p.Cleanup, "w", p.Writers, "r", p.Readers, p.Created)
+		got += fmt.Sprintln(p.Name, p.Roles, p.Partitions, p.Like, p.Any, p.Cleanup, "w", p.Writers, "r", p.Readers, p.Created)
 	}
 	for _, a := range plan.ACLs {
 		got += fmt.Sprintln(a.Resource, a.Name, a.Prefixed, a.Operations)
 	}
-	want := `events [input]  false  w [] r [states] false
-app-states-changelog [changelog] events false compact w [states] r [states] true
-app-states-journal [journal] events false delete w [states] r [states] true
-updates [output] events true delete w [states] r [] true
-table [table] events true compact w [states] r [] true
+	want := `events [input] 0  false  w [] r [states] false
+app-states-changelog [changelog] 0 events false compact w [states] r [states] true
+app-states-journal [journal] 0 events false delete w [states] r [states] true
+updates [output] 9 events true delete w [states] r [] true
+table [table] 0 events true compact w [states] r [] true
 topic events false [Describe DescribeConfigs Read]
 topic app-states-changelog false [Describe DescribeConfigs Read Write Create]
 topic app-states-journal false [Describe DescribeConfigs Read Write Create]
@@ -179,7 +179,7 @@ func TestCompareTopicsChangesNothing(t *testing.T) {
 		}
 	}
 	for range 2 {
-		findings, problems, _, err := CompareTopics(ctx, concat(t), cluster)
+		findings, problems, _, err := CompareTopics(ctx, concat(t), cluster, map[string]int32{"events": 9, "updates": 9})
 		want := []TopicFinding{
 			{"events", true, 4, "delete"},
 			{"app-states-changelog", true, 3, "delete"},

@@ -27,14 +27,18 @@ const (
 
 // A TopicPlan is a topic that an app reads or writes, as the app wants it.
 type TopicPlan struct {
-	Name    string   `json:"name"`
-	Roles   []Role   `json:"roles"`
-	Like    string   `json:"partitions_like,omitempty"` // has as many partitions as this topic; of an input: empty, or an input it goes with
-	Any     bool     `json:"any_partitions,omitempty"`  // created like Like, but any number will do
-	Cleanup string   `json:"cleanup,omitempty"`         // empty: the owner's business
-	Writers []string `json:"writers,omitempty"`         // sub-topologies
-	Readers []string `json:"readers,omitempty"`         // sub-topologies, restores included
-	Created bool     `json:"created"`                   // by the app, where it does not exist
+	Name  string `json:"name"`
+	Roles []Role `json:"roles"`
+	// Partitions is the number that was planned; 0: that of Like.
+	Partitions int32 `json:"partitions,omitempty"`
+	// Like is the topic that has as many partitions; empty of an input that no other
+	// one goes with: its owner chooses, for good.
+	Like    string   `json:"partitions_like,omitempty"`
+	Any     bool     `json:"any_partitions,omitempty"` // created like Like, but any number will do
+	Cleanup string   `json:"cleanup,omitempty"`        // empty: the owner's business
+	Writers []string `json:"writers,omitempty"`        // sub-topologies
+	Readers []string `json:"readers,omitempty"`        // sub-topologies, restores included
+	Created bool     `json:"created"`                  // by the app, where it does not exist
 }
 
 // An ACL is what the app must be allowed to do.
@@ -53,8 +57,9 @@ type TopicsPlan struct {
 	ACLs   []ACL       `json:"acls"`
 }
 
-// PlanTopics says what an app asks of a cluster, without asking one.
-func PlanTopics(topo *topology.Topology) TopicsPlan {
+// PlanTopics says what an app asks of a cluster, without asking one. planned has
+// topics, with their partitions, that are created before the runner starts.
+func PlanTopics(topo *topology.Topology, planned map[string]int32) TopicsPlan {
 	plans := task.Plans(topo)
 	plan := TopicsPlan{App: topo.App()}
 	at := map[string]int{}
@@ -92,6 +97,12 @@ func PlanTopics(topo *topology.Topology) TopicsPlan {
 			if !slices.Contains(t.Roles, RoleInput) {
 				t.Like, t.Any, t.Created = p.Sources[0], w.kind == public, true
 			}
+		}
+	}
+	for i := range plan.Topics {
+		t := &plan.Topics[i]
+		if n := planned[t.Name]; n > 0 {
+			t.Partitions, t.Created = n, true
 		}
 	}
 	plan.ACLs = acls(topology.Names{App: topo.App()}, plan.Topics)
@@ -133,9 +144,9 @@ type TopicFinding struct {
 }
 
 // CompareTopics looks at the topics of an app in a cluster, and changes nothing.
-// problems are the reasons for which the app would not start, doubts those for which
+// planned is as in PlanTopics. problems are the reasons for which the app would not start, doubts those for which
 // it would warn. err says that the cluster could not be asked.
-func CompareTopics(ctx context.Context, topo *topology.Topology, cluster kafka.Cluster) (findings []TopicFinding, problems, doubted []error, err error) {
+func CompareTopics(ctx context.Context, topo *topology.Topology, cluster kafka.Cluster, planned map[string]int32) (findings []TopicFinding, problems, doubted []error, err error) {
 	admin, err := cluster.Admin()
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("runner: connecting: %w", err)
@@ -153,9 +164,14 @@ func CompareTopics(ctx context.Context, topo *topology.Topology, cluster kafka.C
 	if err != nil {
 		doubted = append(doubted, err)
 	}
-	for _, t := range PlanTopics(topo).Topics {
+	for _, t := range PlanTopics(topo, planned).Topics {
 		have, ok := found[t.Name]
 		findings = append(findings, TopicFinding{Name: t.Name, Exists: ok, Partitions: have.Partitions, Cleanup: have.Configs[cleanupPolicy]})
+	}
+	for name, n := range planned {
+		if _, exists := found[name]; !exists {
+			found[name] = kafka.Topic{Name: name, Partitions: n}
+		}
 	}
 	if _, _, wrong := planTopics(plans, found); wrong != nil {
 		problems = []error{wrong}

@@ -1,0 +1,40 @@
+package command
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/streamrun/streamrun/topology/config"
+	"github.com/streamrun/streamrun/topology/security"
+)
+
+// place is where a verb finds the cluster.
+type place struct {
+	brokers   []string
+	plaintext bool
+}
+
+// flags adds the flags that say so.
+func (p *place) flags(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&p.brokers, "brokers", nil, "addresses of the cluster, host:port; default: what the topology file says, else "+config.DefaultBroker)
+	cmd.Flags().BoolVar(&p.plaintext, "plaintext", false, "leave out tls and sasl of the topology file, as for a broker on this machine")
+}
+
+// find returns the addresses and how to connect to them. f is nil without a file.
+func (p *place) find(f *config.File) (brokers []string, how security.Security, err error) {
+	brokers = p.brokers
+	if f != nil {
+		if len(brokers) == 0 {
+			brokers = f.Kafka.Brokers
+		}
+		if !p.plaintext {
+			if err := f.CheckSecrets(); err != nil {
+				return nil, how, exitError{exitMalformed, err, "set the variables, and put the files where the topology file says"}
+			}
+			how = f.Kafka.Security
+		}
+	}
+	if len(brokers) == 0 {
+		brokers = []string{config.DefaultBroker}
+	}
+	return brokers, how, nil
+}
