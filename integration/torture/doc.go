@@ -9,6 +9,7 @@
 //	go run ./integration/torture leader -nodes 3       # the node that leads a partition is killed
 //	go run ./integration/torture coordinator -nodes 3  # the one that coordinates the group
 //	go run ./integration/torture timeout       # transaction requests time out, applied or not
+//	go run ./integration/torture truncate      # records are deleted that were not read
 //
 // The cluster is an embedded broker, with -nodes a real one that is started for the
 // run, with -brokers or KAFKA_BROKERS one that is there. The app (the hidden verb
@@ -32,6 +33,8 @@
 //   - Whether a transaction was open when its process was killed is what the broker
 //     says: the process is stopped, the broker is asked, the process is killed, and the
 //     broker is asked again.
+//   - On the embedded broker an instance that wakes does not hear that it is out of the
+//     group before it has tried to commit: else it hears it first, and nothing is tried.
 //   - What a drill does at which event comes from the seed; what the processes make of
 //     it does not.
 package main

@@ -88,6 +88,9 @@ func (d *drill) run(ctx context.Context) (bool, error) {
 	if d.feed, err = startFeed(feeding, d.kafka.brokers, d.options); err != nil {
 		return false, err
 	}
+	if d.verb == "truncate" {
+		return d.truncate(ctx)
+	}
 	for i := range d.kills {
 		if err := d.share(ctx); err != nil {
 			return false, err

@@ -76,11 +76,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 // verbs are the drills and how many faults each injects unless it is told.
 func verbs() map[string]int {
-	return map[string]int{"kill9": 20, "stop": 2, "storm": 30, "leader": 3, "coordinator": 3, "timeout": 4 * len(kinds())}
+	return map[string]int{"kill9": 20, "stop": 2, "storm": 30, "leader": 3, "coordinator": 3, "timeout": 4 * len(kinds()), "truncate": 1}
 }
 
 func parse(args []string, stderr io.Writer) (*options, error) {
-	known := []string{"kill9", "stop", "storm", "leader", "coordinator", "timeout"}
+	known := []string{"kill9", "stop", "storm", "leader", "coordinator", "timeout", "truncate"}
 	if len(args) == 0 || !slices.Contains(known, args[0]) {
 		return nil, fmt.Errorf("usage: torture %s [flags]; -h after a verb shows them", strings.Join(known, "|"))
 	}

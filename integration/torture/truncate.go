@@ -1,0 +1,102 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// truncate takes records away that the app has not read: it must say so and stop,
+// and pass over nothing. The app stays down, so this is a drill of its own.
+func (d *drill) truncate(ctx context.Context) (bool, error) {
+	input, partitions := inputOf(d.app()), int32(d.partitions)
+	if err := d.share(ctx); err != nil {
+		return false, err
+	}
+	for _, p := range d.fleet.alive {
+		if err := p.kill(); err != nil {
+			return false, err
+		}
+	}
+	if err := d.share(ctx); err != nil { // what nobody reads
+		return false, err
+	}
+	before, err := d.reader.Committed(ctx, d.app(), input, partitions)
+	if err != nil {
+		return false, err
+	}
+	ends, err := d.reader.Ends(ctx, input, partitions)
+	if err != nil {
+		return false, err
+	}
+	victim := 0
+	for p := range ends {
+		if ends[p]-before[p].Offset > ends[victim]-before[victim].Offset {
+			victim = p
+		}
+	}
+	next := max(before[victim].Offset, 0)
+	begin := next + (ends[victim]-next+1)/2
+	if err := d.kafka.deleteRecords(ctx, input, int32(victim), begin); err != nil {
+		return false, err
+	}
+	d.say("truncate: %s-%d begins at %d and ends at %d now, %d is next", input, victim, begin, ends[victim], next)
+	for i := range d.instances {
+		p, err := d.fleet.start(fmt.Sprintf("i%d", i))
+		if err != nil {
+			return false, err
+		}
+		p.expect()
+	}
+	var ended *process
+	if err := d.until(ctx, d.session+time.Minute, "an instance refuses", func() bool {
+		for _, p := range d.fleet.alive {
+			if p.ended() {
+				ended = p
+			}
+		}
+		return ended != nil
+	}); err != nil {
+		return false, err
+	}
+	d.fleet.end()
+	after, err := d.reader.Committed(ctx, d.app(), input, partitions)
+	if err != nil {
+		return false, err
+	}
+	place := fmt.Sprintf("%s-%d@%d", input, victim, next)
+	named, stays := strings.Contains(ended.log.String(), place), after[victim] == before[victim]
+	verdict := "OK"
+	if !named || !stays || ended.cmd.ProcessState.ExitCode() != exitFailed {
+		verdict = "NOT OK"
+	}
+	fmt.Fprintf(d.out, "%s ended with %d, named %s: %v; its committed offset stayed: %v. It said last:\n%s\n", ended.name, ended.cmd.ProcessState.ExitCode(), place, named, stays, ended.log)
+	fmt.Fprintf(d.out, "%s: torture %s on %s, seed %d, %v\n", verdict, d.verb, d.kafka.what, d.seed, time.Since(d.began).Round(time.Second))
+	return verdict == "OK", nil
+}
+
+// deleteRecords takes the records of a partition below an offset away.
+func (k *kafka) deleteRecords(ctx context.Context, topic string, partition int32, below int64) error {
+	q := kmsg.NewPtrDeleteRecordsRequest()
+	t := kmsg.NewDeleteRecordsRequestTopic()
+	p := kmsg.NewDeleteRecordsRequestTopicPartition()
+	p.Partition, p.Offset = partition, below
+	t.Topic, t.Partitions = topic, append(t.Partitions, p)
+	q.Topics, q.TimeoutMillis = append(q.Topics, t), 30_000
+	for _, shard := range k.client.RequestSharded(ctx, q) {
+		err := shard.Err
+		if err == nil {
+			err = kerr.ErrorForCode(shard.Resp.(*kmsg.DeleteRecordsResponse).Topics[0].Partitions[0].ErrorCode)
+		}
+		if err != nil {
+			return fmt.Errorf("torture: deleting records of %s-%d below %d: %w", topic, partition, below, err)
+		}
+	}
+	return nil
+}
