@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,9 +34,9 @@ type process struct {
 	expected bool
 }
 
-// startProcess starts a program.
+// startProcess starts a program. No context ends it: how it ends is the drill's matter.
 func startProcess(name, program string, args ...string) (*process, error) {
-	p := &process{name: name, cmd: exec.Command(program, args...), log: &tail{}, gone: make(chan struct{}), began: time.Now()}
+	p := &process{name: name, cmd: exec.CommandContext(context.Background(), program, args...), log: &tail{}, gone: make(chan struct{}), began: time.Now()}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt at the keyboard is the torturer's
 	p.cmd.Stderr = p.log
 	var err error
