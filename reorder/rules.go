@@ -385,7 +385,8 @@ func (s *Sequencer) wins(ev *Event) bool {
 
 // placeTime takes the event up until the watermark passes it (R17).
 func (s *Sequencer) placeTime(ev *Event) {
-	if minus(ev.EventTime, s.now) > s.maxFuture {
+	// The task clock stands behind the wall clock after downtime.
+	if minus(ev.EventTime, max(s.now, ev.ReadAt)) > s.maxFuture {
 		s.refuse(ev, policies.ReasonFutureTimestamp, 17, false)
 		return
 	}
