@@ -16,11 +16,12 @@ type User struct {
 	Grants     []Grant
 }
 
-// A Grant lets a user do one thing with one resource.
+// A Grant lets a user do one thing with one resource, or forbids it.
 type Grant struct {
 	Kind      string // topic, group, transactional_id or cluster
 	Name      string // * is all of the kind
 	Operation string // read, write, create, describe, idempotent_write or all
+	Deny      bool   // forbids it, whatever else lets the user do it
 }
 
 // admitting lets the users in, and asks for permissions if one is restricted.
@@ -63,6 +64,6 @@ func (g Grant) acl() kfake.ACL {
 	}
 	return kfake.ACL{
 		Resource: kinds[g.Kind], Name: name, Pattern: kmsg.ACLResourcePatternTypeLiteral,
-		Operation: operations[g.Operation], Allow: true,
+		Operation: operations[g.Operation], Allow: !g.Deny,
 	}
 }

@@ -14,6 +14,11 @@
 // sarama.ConsumerGroup ends all of a member's claims where the contract keeps what
 // stays, and does not tell a generation in which nothing moved.
 //
+// A connection is TCP, TLS and SASL, as Options.Security says; what it is refused for is
+// ErrTLS, ErrCredentials or ErrUnreachable, at once and with the address. A topic,
+// group or transactional id that the user has no right to is ErrNotAuthorized, never
+// one that does not exist.
+//
 // # Invariants
 //
 //  1. A position moves only over what was read: to the last offset of a batch plus
@@ -36,6 +41,17 @@
 //     only then can its answer be lost.
 //   - sarama fails a whole Fetch answer for one batch that it cannot decode; the
 //     partitions are then asked for one by one, the one that fails by single batches.
+//   - sarama takes a batch with more records than compressed bytes for one that is cut
+//     off. Zstd makes such batches of thousands of equal records (at 20000, not at 500):
+//     batchRecords keeps ours readable, and those of others are UndecodableErrors.
+//   - TLS is done beneath sarama: it would shake hands at the first write, without a
+//     deadline and without telling a wrong certificate from a lost connection.
+//   - Most brokers say that they want TLS or a login by closing the connection; the hints
+//     in errors are guesses from how far it got.
+//   - A batch that is too large for its topic (max.message.bytes) is cut in half, and so
+//     are the later ones; only a single record that is too large is an error.
+//   - A partition of which an answer says that there is more, and has nothing, may have
+//     had no room in it. Before it is called stuck it is asked for alone.
 //   - sarama drops batches without records (compaction leaves them) and does not
 //     export where they end; see nextOffset.
 //   - The order in a rebalance: Assigned of the new generation first, then Revoked of

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -163,21 +165,22 @@ func (p *producer) enlist(ctx context.Context, boxes []*outbox) error {
 		q.TopicPartitions[box.Topic] = append(q.TopicPartitions[box.Topic], box.Partition)
 	}
 	p.opened = true
-	var at record.TopicPartition
+	var answer *sarama.AddPartitionsToTxnResponse
 	code, err := p.transaction.call(ctx, "adding partitions to the transaction", func(ctx context.Context, c *conn) (sarama.KError, error) {
 		a, err := ask(ctx, c, (*sarama.Broker).AddPartitionsToTxn, q)
 		if err != nil {
 			return 0, err
 		}
+		answer = a
 		worst := sarama.ErrNoError
-		for topic, parts := range a.Errors {
+		for _, parts := range a.Errors {
 			for _, e := range parts {
 				// One that was not attempted says only that another was refused.
 				if e.Err == sarama.ErrNoError || e.Err == sarama.ErrOperationNotAttempted && worst != sarama.ErrNoError {
 					continue
 				}
 				if worst == sarama.ErrNoError || worst == sarama.ErrOperationNotAttempted || !transient(e.Err) {
-					worst, at = e.Err, record.TopicPartition{Topic: topic, Partition: e.Partition}
+					worst = e.Err
 				}
 			}
 		}
@@ -187,9 +190,23 @@ func (p *producer) enlist(ctx context.Context, boxes []*outbox) error {
 	case err != nil:
 		return indefinite(err)
 	case code != sarama.ErrNoError:
-		return fmt.Errorf("adding %s-%d to the transaction: %w", at.Topic, at.Partition, mapped(code))
+		return fmt.Errorf("adding %s to the transaction: %w", with(answer, code), mapped(code))
 	}
 	return nil
+}
+
+// with names the partitions that a code was answered for.
+func with(a *sarama.AddPartitionsToTxnResponse, code sarama.KError) string {
+	var names []string
+	for topic, parts := range a.Errors {
+		for _, e := range parts {
+			if e.Err == code {
+				names = append(names, fmt.Sprintf("%s-%d", topic, e.Partition))
+			}
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
 }
 
 // pump sends what may be sent and takes answers until done, or until the
