@@ -117,7 +117,7 @@ func (o *owned) ready() bool {
 func (o *owned) step(wall int64) (stepped bool, records, bytes int, err error) {
 	due, armed := o.task.Due()
 	clock := o.clock.Advance(wall, due, armed)
-	st := task.Step{Clock: clock, Budget: stepBudget}
+	st := task.Step{Clock: clock, Wall: wall, Budget: stepBudget}
 	switch {
 	case o.ready():
 		st.Kind, st.Inputs = task.StepRecords, make([]task.Input, len(o.sources))

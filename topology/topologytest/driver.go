@@ -165,7 +165,7 @@ func (d *Driver) step(r *running) bool {
 		from := r.task.Positions()[i]
 		inputs[i] = task.Input{Records: log[from:], Next: int64(len(log))}
 	}
-	res, err := r.task.Step(task.Step{Kind: task.StepRecords, Clock: d.now.UnixMilli(), Budget: d.options.Budget, Inputs: inputs})
+	res, err := r.task.Step(task.Step{Kind: task.StepRecords, Clock: d.now.UnixMilli(), Wall: d.now.UnixMilli(), Budget: d.options.Budget, Inputs: inputs})
 	if err != nil {
 		d.tb.Fatal(err)
 	}
