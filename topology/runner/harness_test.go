@@ -149,7 +149,7 @@ func (x *bench) start(cfg Config, wrap func(kafka.Cluster) kafka.Cluster) *proce
 		defer p.mu.Unlock()
 		p.states = append(p.states, s)
 	}
-	if testing.Verbose() {
+	if testing.Verbose() && cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.NewTextHandler(logWriter{x}, nil))
 	}
 	cluster := p.cluster

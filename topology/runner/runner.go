@@ -160,6 +160,7 @@ func (r *run) run(ctx context.Context) (err error) {
 	// Workers outlive ctx: they commit what is revoked when the group is left.
 	working, end := context.WithCancel(context.WithoutCancel(ctx))
 	var all sync.WaitGroup
+	defer r.watch.working(0) // when they have ended
 	defer all.Wait()
 	defer end()
 	for i, p := range producers {
@@ -170,7 +171,6 @@ func (r *run) run(ctx context.Context) (err error) {
 		r.workers = append(r.workers, w)
 	}
 	r.watch.working(len(r.workers))
-	defer r.watch.working(0)
 	for _, w := range r.workers {
 		all.Go(func() {
 			if err := w.loop(working); err != nil {
@@ -255,8 +255,11 @@ func (r *run) initialise(ctx context.Context, p kafka.Producer) (kafka.ProducerI
 	var retry decide.Retry
 	for {
 		id, err := p.Init(ctx)
-		if err == nil || ctx.Err() != nil || errors.Is(err, kafka.ErrNotAuthorized) {
+		switch {
+		case err == nil, errors.Is(err, kafka.ErrNotAuthorized):
 			return id, err
+		case ctx.Err() != nil:
+			return id, ctx.Err()
 		}
 		if err := r.again(ctx, &retry, err); err != nil {
 			return kafka.ProducerID{}, err

@@ -151,7 +151,9 @@ func (w *worker) nextWake() time.Time {
 		sooner(now.Add(w.cfg.fetchWait()))
 	}
 	for _, r := range w.releases {
-		sooner(r.until)
+		if !r.late {
+			sooner(r.until)
+		}
 	}
 	return wake
 }
@@ -207,17 +209,17 @@ func (w *worker) remove(h decide.Holding) {
 func (w *worker) settleReleases() {
 	now := w.cfg.now()
 	w.releases = slices.DeleteFunc(w.releases, func(r *release) bool {
-		late := !now.Before(r.until)
+		r.late = !now.Before(r.until)
 		for _, h := range r.holdings {
 			o := w.find(h)
 			if o == nil || o.settled() {
 				continue
 			}
-			if !late {
+			if !r.late {
 				return false
 			}
 			if o.batch != nil {
-				w.cancel() // its outcome comes at once
+				w.cancel() // its outcome comes soon, and wakes
 				return false
 			}
 			w.log.Warn("a revoked task could not be committed in time: its work is dropped", "task", w.name(o.Task))
