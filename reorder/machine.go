@@ -30,6 +30,7 @@ type Machine struct {
 	queue    []*entity // entities with more to do, first come first
 	commands []command // re-drives that what was left before has to end for
 	timers   timers
+	gaps     int   // entities whose hole timer runs
 	ticked   int64 // timers due until then fire
 	marks    []watermark
 	causes   *causes  // nil unless the contract is causal
@@ -76,6 +77,7 @@ type entity struct {
 	held  Memory
 	slot  *topology.Entity
 	due   timer  // as it stands in the heap
+	gap   bool   // its hole timer runs
 	since int64  // time of the step that left more to do
 	cause uint64 // the cause that the entity is registered for, 0 for none
 }

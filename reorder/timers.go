@@ -1,10 +1,20 @@
 package reorder
 
+import "math"
+
 // timers is a heap of the entities that have a timer, by due time, then by arming.
 type timers []*entity
 
 // retime gives the entity the place in the heap that its earliest timer asks for.
 func (m *Machine) retime(en *entity) {
+	if gap := en.row.rare != nil && en.row.rare.hole.on; gap != en.gap {
+		en.gap = gap
+		if gap {
+			m.gaps++
+		} else {
+			m.gaps--
+		}
+	}
 	t := en.row.timer()
 	switch {
 	case !t.on && en.index < 0:
@@ -18,6 +28,32 @@ func (m *Machine) retime(en *entity) {
 		en.due = t
 		m.timers.down(m.timers.up(en.index))
 	}
+}
+
+// Gaps implements topology.OrderMachine.
+func (m *Machine) Gaps() (open int, since int64) {
+	if due := m.timers.hole(0); m.gaps > 0 && due != noHole {
+		since = due - m.seq.wait
+	}
+	return m.gaps, since
+}
+
+const noHole = math.MaxInt64
+
+// hole returns the earliest due time of a hole timer in the part of the heap below
+// i. Nothing below an entity whose hole is due first can be due before it, so that
+// only entities that try again are looked past.
+func (h timers) hole(i int) int64 {
+	if i >= len(h) {
+		return noHole
+	}
+	due := int64(noHole)
+	if x := h[i].row.rare; x != nil && x.hole.on {
+		if due = x.hole.due; due == h[i].due.due {
+			return due
+		}
+	}
+	return min(due, h.hole(2*i+1), h.hole(2*i+2))
 }
 
 func (h *timers) remove(en *entity) {

@@ -154,6 +154,9 @@ type OrderMachine interface {
 	Paused() bool
 	// NextDue returns when the earliest timer is due, or false.
 	NextDue() (int64, bool)
+	// Gaps returns how many entities wait for a missing number under a hole timer,
+	// and since when the one does that waits longest, in time of the task clock.
+	Gaps() (open int, since int64)
 	// Counts returns the disposition totals per source partition.
 	Counts() []policies.Counts
 

@@ -28,7 +28,7 @@ func newWatch(app string, s *status, now func() time.Time) *watch {
 	w.set = metrics.New(app, Version(), func() metrics.State {
 		v := w.vitals()
 		h := judge(v)
-		return metrics.State{Live: h.Live.OK, Ready: h.Ready.OK, Started: h.Started.OK, Tasks: v.state.Tasks, Restoring: v.state.Restoring}
+		return metrics.State{Live: h.Live.OK, Ready: h.Ready.OK, Started: h.Started.OK, Tasks: v.state.Tasks, Restoring: v.state.Restoring, Now: v.now.UnixMilli()}
 	})
 	return w
 }
@@ -42,8 +42,12 @@ func (w *watch) vitals() vitals {
 	return v
 }
 
-// working says how many loops run; 0 when they have ended.
+// working says how many loops run; 0 when they have ended, and nobody is to send
+// work any more.
 func (w *watch) working(loops int) {
+	if loops == 0 {
+		w.status.update(func(s *State) { enter(s, Stopping) })
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.passes = make([]time.Time, loops)
@@ -80,7 +84,9 @@ func (w *watch) opened(name string, o *owned) {
 
 // totals returns what a commit says of a task besides what is new.
 func (o *owned) totals(dispositions []policies.Counts, positions []int64) metrics.Commit {
+	open, since := o.task.Gaps()
 	return metrics.Commit{
+		Gaps:         metrics.Gaps{Open: open, Since: since},
 		Dispositions: dispositions, Positions: positions, StoreBytes: o.bytes(),
 		Clock: o.task.Clock(), StreamTime: o.task.Position().StreamTime,
 	}
@@ -109,6 +115,9 @@ func (o *owned) committing(b *task.Batch, offsets []kafka.CommittedOffset) metri
 		}
 		reason, rule := policies.LetterCause(b.DeadLetters[i].Headers)
 		c.Letters[metrics.Letter{Reason: string(reason), Rule: string(rule)}]++
+	}
+	if b.Strays != (task.Strays{}) {
+		c.Strays = map[policies.Reason]int64{policies.ReasonWrongKey: b.Strays.WrongKey, policies.ReasonWrongPartition: b.Strays.WrongPartition}
 	}
 	for _, a := range b.Alarms {
 		if c.Alarms == nil {

@@ -22,7 +22,7 @@ var rewrite = flag.Bool("rewrite", false, "write the golden list anew")
 
 // full returns a Set in which every metric has a series.
 func full() (*Set, *Task) {
-	s := New("billing", "v1.2.3", func() State { return State{Live: true, Ready: true, Tasks: 2, Restoring: 1} })
+	s := New("billing", "v1.2.3", func() State { return State{Live: true, Ready: true, Tasks: 2, Restoring: 1, Now: 12_000} })
 	s.Rebalanced(Assigned)
 	s.Ended(Committed, 7*time.Millisecond, Produced{30, 4000})
 	s.Ended(Aborted, time.Second, Produced{5, 50})
@@ -40,6 +40,7 @@ func full() (*Set, *Task) {
 		Positions:  []int64{42, 1},
 		Letters:    map[Letter]int64{{"poison", "R13"}: 1},
 		Alarms:     map[policies.Rule]int64{11: 1},
+		Strays:     map[policies.Reason]int64{policies.ReasonWrongKey: 3},
 		Gaps:       Gaps{Open: 2, Since: 8000},
 		StoreBytes: 1234, Clock: 10_500, StreamTime: 9_000,
 	})
@@ -120,14 +121,20 @@ func TestSaysWhatABatchSaid(t *testing.T) {
 			streamrun_source_lag_records{app="billing",partition="3",topic="refunds"} 0
 			`,
 		"streamrun_gap_oldest_seconds": `
-			# HELP streamrun_gap_oldest_seconds How long the entity has waited that waits longest, in the time of the task clock.
+			# HELP streamrun_gap_oldest_seconds How long the entity has waited until now that waits longest; 0 where none does.
 			# TYPE streamrun_gap_oldest_seconds gauge
-			streamrun_gap_oldest_seconds{app="billing",task="totals_3"} 2.5
+			streamrun_gap_oldest_seconds{app="billing",task="totals_3"} 4
 			`,
 		"streamrun_dead_letters_total": `
 			# HELP streamrun_dead_letters_total Dead letters committed since the task came, by reason and rule.
 			# TYPE streamrun_dead_letters_total counter
 			streamrun_dead_letters_total{app="billing",reason="poison",rule="R13",task="totals_3"} 1
+			`,
+		"streamrun_stray_records_total": `
+			# HELP streamrun_stray_records_total Records that were applied although their key (wrong_key) or partition (wrong_partition) does not fit their entity, since the task came.
+			# TYPE streamrun_stray_records_total counter
+			streamrun_stray_records_total{app="billing",reason="wrong_key",task="totals_3"} 3
+			streamrun_stray_records_total{app="billing",reason="wrong_partition",task="totals_3"} 0
 			`,
 		"streamrun_commits_total": `
 			# HELP streamrun_commits_total Transactions by how they ended: committed, aborted (the work is done again) or unknown (the state is restored).

@@ -22,7 +22,7 @@ type names struct {
 	producerRetries, fetchFailures                       *metric
 	lag, consumed, dispositions, held, retrying, letters *metric
 	marks, forgotten                                     *metric
-	deadLetters, alarms, gaps, oldestGap                 *metric
+	deadLetters, strays, alarms, gaps, oldestGap         *metric
 	storeBytes, clock, streamTime                        *metric
 }
 
@@ -82,9 +82,10 @@ func newNames(app string) *names {
 	n.forgotten = counter("records_forgotten_total", "Volatile held records that a restart forgot; they are delivered again.", "topic", "partition")
 
 	n.deadLetters = counter("dead_letters_total", "Dead letters committed since the task came, by reason and rule.", "task", "reason", "rule")
+	n.strays = counter("stray_records_total", "Records that were applied although their key (wrong_key) or partition (wrong_partition) does not fit their entity, since the task came.", "task", "reason")
 	n.alarms = counter("alarms_total", "Missing events that somebody should know of, since the task came, by the rule that found them.", "task", "rule")
 	n.gaps = gauge("gaps_open", "Entities that wait for a missing number.", "task")
-	n.oldestGap = gauge("gap_oldest_seconds", "How long the entity has waited that waits longest, in the time of the task clock.", "task")
+	n.oldestGap = gauge("gap_oldest_seconds", "How long the entity has waited until now that waits longest; 0 where none does.", "task")
 
 	n.storeBytes = gauge("store_bytes", "Bytes of keys and rows of the committed state of a task.", "task")
 	n.clock = gauge("task_clock_timestamp_seconds", "The task clock: everything that the sources held then has been read.", "task")

@@ -42,6 +42,7 @@ type Set struct {
 type State struct {
 	Live, Ready, Started bool
 	Tasks, Restoring     int
+	Now                  int64 // milliseconds since the Unix epoch
 }
 
 // Produced is an amount of records.
@@ -170,7 +171,8 @@ func (s *Set) Restoring() map[string]int64 {
 // Open adds a task with its source partitions. A task of that name that is there
 // already is replaced.
 func (s *Set) Open(name string, sources []Source) *Task {
-	t := &Task{set: s, name: name, letters: map[Letter]int64{}, alarms: map[policies.Rule]int64{}}
+	t := &Task{set: s, name: name, letters: map[Letter]int64{}, alarms: map[policies.Rule]int64{},
+		strays: map[policies.Reason]int64{policies.ReasonWrongKey: 0, policies.ReasonWrongPartition: 0}}
 	for _, tp := range sources {
 		t.sources = append(t.sources, source{topic: tp.Topic, partition: strconv.Itoa(int(tp.Partition))})
 	}
@@ -239,7 +241,7 @@ func (s *Set) snapshot() []prometheus.Metric {
 	o.put(n.producerRetries, float64(s.ends[Aborted]+s.ends[Unknown]))
 	o.put(n.fetchFailures, float64(s.failed))
 	for _, name := range slices.Sorted(maps.Keys(s.tasks)) {
-		s.tasks[name].collect(n, o)
+		s.tasks[name].collect(n, o, state.Now)
 	}
 	return *o
 }

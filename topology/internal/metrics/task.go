@@ -15,6 +15,7 @@ type Task struct {
 	known   bool // what follows was said at least once
 	last    Commit
 	letters map[Letter]int64
+	strays  map[policies.Reason]int64
 	alarms  map[policies.Rule]int64
 }
 
@@ -32,8 +33,9 @@ type source struct {
 type Commit struct {
 	Dispositions []policies.Counts
 	Positions    []int64
-	Letters      map[Letter]int64        // new ones
-	Alarms       map[policies.Rule]int64 // new ones
+	Letters      map[Letter]int64          // new ones
+	Alarms       map[policies.Rule]int64   // new ones
+	Strays       map[policies.Reason]int64 // new ones
 	Gaps         Gaps
 	StoreBytes   int64 // -1: the back end does not tell
 	Clock        int64 // milliseconds since the Unix epoch
@@ -46,7 +48,7 @@ type Letter struct{ Reason, Rule string }
 // Gaps are the entities of a task that wait for a missing number.
 type Gaps struct {
 	Open  int
-	Since int64 // task clock when the one began to wait that waits longest; 0: none does
+	Since int64 // task clock when the one began to wait that waits longest
 }
 
 // Commit takes what a committed batch says; or, when the task has just been opened,
@@ -62,12 +64,15 @@ func (t *Task) Commit(c Commit) {
 	for l, n := range c.Letters {
 		t.letters[l] += n
 	}
+	for r, n := range c.Strays {
+		t.strays[r] += n
+	}
 	for r, n := range c.Alarms {
 		t.alarms[r] += n
 	}
 	t.last, t.known = c, true
 	// What is the caller's is not kept.
-	t.last.Dispositions, t.last.Positions, t.last.Letters, t.last.Alarms = nil, nil, nil, nil
+	t.last.Dispositions, t.last.Positions, t.last.Letters, t.last.Alarms, t.last.Strays = nil, nil, nil, nil, nil
 }
 
 // Fetched says where the records of a source that can be read end, as an answer
@@ -87,7 +92,7 @@ func (t *Task) Close() {
 	}
 }
 
-func (t *Task) collect(n *names, o *out) {
+func (t *Task) collect(n *names, o *out, now int64) {
 	if !t.known {
 		return
 	}
@@ -97,13 +102,16 @@ func (t *Task) collect(n *names, o *out) {
 	for c, v := range t.letters {
 		o.put(n.deadLetters, float64(v), t.name, c.Reason, c.Rule)
 	}
+	for r, v := range t.strays {
+		o.put(n.strays, float64(v), t.name, string(r))
+	}
 	for rule, v := range t.alarms {
 		o.put(n.alarms, float64(v), t.name, rule.String())
 	}
 	o.put(n.gaps, float64(t.last.Gaps.Open), t.name)
 	waited := 0.0
-	if since := t.last.Gaps.Since; since > 0 {
-		waited = seconds(max(0, t.last.Clock-since))
+	if t.last.Gaps.Open > 0 {
+		waited = seconds(max(0, now-t.last.Gaps.Since))
 	}
 	o.put(n.oldestGap, waited, t.name)
 	if t.last.StoreBytes >= 0 {

@@ -31,6 +31,8 @@ type Batch struct {
 	Dispositions []policies.Counts
 	// Alarms and rebuild requests, for whoever watches.
 	Alarms []Alarm
+	// Strays are new since the last batch.
+	Strays Strays
 
 	plan      *Plan
 	partition int32
@@ -85,7 +87,7 @@ func (t *Task) Take() *Batch {
 	}
 	t.commit++
 	b := &Batch{
-		Task: t.name, Number: t.commit, Output: t.outputs, DeadLetters: t.letters, Alarms: t.alarms,
+		Task: t.name, Number: t.commit, Output: t.outputs, DeadLetters: t.letters, Alarms: t.alarms, Strays: t.strays,
 		Dispositions: t.Dispositions(), plan: t.plan, partition: t.partition,
 		meta:    Metadata{Commit: t.commit, Clock: t.clock, StreamTime: t.streamTime},
 		offsets: make([]int64, len(t.positions)),
@@ -116,6 +118,7 @@ func (t *Task) Take() *Batch {
 	b.arena = t.arena
 	t.arena = arena{pool: &t.pool}
 	t.outputs, t.letters, t.alarms, t.steps = nil, nil, nil, nil
+	t.strays = Strays{}
 	return b
 }
 

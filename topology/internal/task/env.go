@@ -76,6 +76,9 @@ func (t *Task) Offer(_ *graph.Node, event any, refused string) bool {
 	if err != nil {
 		panic(stateError{err})
 	}
+	if sl != nil {
+		t.stray(sl)
+	}
 	if sl == nil {
 		t.machine.Record(nil, ev, t.clock)
 	} else {

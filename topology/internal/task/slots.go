@@ -13,6 +13,7 @@ type slot struct {
 	cells    []cell
 	dirty    bool // listed in slots.dirty
 	rowDirty bool // the order row changed
+	place    place
 	stored   bool // the backend has a row, or will have one when the batches in flight are applied
 }
 

@@ -23,6 +23,7 @@ type Task struct {
 
 	// progress
 	positions  []int64           // next offset to read, per source
+	looked     []int64           // per source: records before it were looked at for strays
 	counts     []policies.Counts // of records that no order sees
 	clock      int64
 	wall       int64 // of the step in hand
@@ -57,6 +58,7 @@ type Task struct {
 	outputs []record.Output
 	letters []record.Output
 	alarms  []Alarm
+	strays  Strays
 	arena   arena
 	pool    [][]byte
 	steps   []JournalStep
@@ -72,7 +74,8 @@ type fact struct {
 
 // Options are what a task must know of its surroundings.
 type Options struct {
-	// Partitions returns the number of partitions of a topic that the task writes.
+	// Partitions returns the number of partitions of a topic that the task reads or
+	// writes; of one that it reads 0 says that nobody knows.
 	Partitions func(topic string) int32
 }
 
@@ -91,7 +94,7 @@ func Open(p *Plan, partition int32, backend statestore.Backend, o Options, start
 	t := &Task{
 		plan: p, partition: partition, name: topology.Task(p.Sub.Name, partition), options: o,
 		slots:     newSlots(backend, len(p.Sub.Stores)),
-		positions: make([]int64, n), counts: make([]policies.Counts, n), paused: make([]bool, n),
+		positions: make([]int64, n), looked: make([]int64, n), counts: make([]policies.Counts, n), paused: make([]bool, n),
 	}
 	t.arena.pool = &t.pool
 	m, counts, err := agree(t.name, p.Sources, partition, starts)
@@ -160,6 +163,15 @@ func (t *Task) Due() (int64, bool) {
 		return 0, false
 	}
 	return t.machine.NextDue()
+}
+
+// Gaps returns how many entities wait for a missing number, and since when, in task
+// time, the one does that waits longest.
+func (t *Task) Gaps() (open int, since int64) {
+	if t.machine == nil {
+		return 0, 0
+	}
+	return t.machine.Gaps()
 }
 
 // Dispositions returns the totals per source partition.
