@@ -61,7 +61,7 @@ func TestMetricsOfAnOrder(t *testing.T) {
 			`dispositions_total{app="app",disposition="applied",partition="0",reason="",topic="events"}`:          "2",
 			`dispositions_total{app="app",disposition="dropped",partition="0",reason="duplicate",topic="events"}`: "1",
 			`letters_unresolved{app="app",partition="0",topic="events"}`:                                          "1",
-			`dead_letters_total{app="app",reason="invalid_metadata",rule="-",task="in-order_0"}`:                 "1",
+			`dead_letters_total{app="app",reason="invalid_metadata",rule="-",task="in-order_0"}`:                  "1",
 			`stray_records_total{app="app",reason="wrong_key",task="in-order_0"}`:                                 "1",
 			`stray_records_total{app="app",reason="wrong_partition",task="in-order_0"}`:                           "0",
 		} {
