@@ -11,7 +11,7 @@ import (
 func TestBatchesKeepToTheirBounds(t *testing.T) {
 	t.Parallel()
 	small := record.Output{Value: []byte("v")}
-	b := &batch{}
+	b := &batch{limit: batchBytes}
 	n := 0
 	for ; b.takes(&small); n++ {
 		b.add(&small)
@@ -21,6 +21,7 @@ func TestBatchesKeepToTheirBounds(t *testing.T) {
 	}
 	big := record.Output{Value: make([]byte, 300_000)}
 	b.clear()
+	b.limit = batchBytes
 	for n = 0; b.takes(&big); n++ {
 		b.add(&big)
 	}
@@ -29,6 +30,7 @@ func TestBatchesKeepToTheirBounds(t *testing.T) {
 	}
 	huge := record.Output{Value: make([]byte, 5<<20)}
 	b.clear()
+	b.limit = batchBytes
 	if !b.takes(&huge) {
 		t.Error("a record larger than a batch is taken by no batch")
 	}
