@@ -4,7 +4,8 @@
 //
 //	eval "$(integration/kafka/up)"        one node; exports KAFKA_BROKERS
 //	eval "$(integration/kafka/up 3)"      three nodes
-//	eval "$(SEC=1 integration/kafka/up)"  TLS, SCRAM-SHA-512 and ACLs; exports KAFKA_USERNAME, KAFKA_PASSWORD, KAFKA_CA_FILE too
+//	eval "$(SEC=1 integration/kafka/up)"  TLS, SCRAM-SHA-512 and ACLs; exports KAFKA_CA_FILE, KAFKA_USERNAME and KAFKA_PASSWORD
+//	                                      of a super user, and KAFKA_POWERLESS_... of one without rights, too
 //	go test ./topology/internal/kafka/wire ./integration/realkafka
 //	integration/kafka/down
 //

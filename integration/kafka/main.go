@@ -120,8 +120,9 @@ func startCluster(ctx context.Context, opts cluster.Options, out io.Writer) erro
 	}
 	fmt.Fprintf(out, "export KAFKA_BROKERS=%s\n", strings.Join(c.Brokers(), ","))
 	if c.Secured() {
-		who := c.Admin()
-		fmt.Fprintf(out, "export KAFKA_USERNAME=%s KAFKA_PASSWORD=%s KAFKA_CA_FILE='%s'\n", who.Username, who.Password, who.CAFile)
+		admin, user := c.Admin(), c.User()
+		fmt.Fprintf(out, "export KAFKA_CA_FILE='%s' KAFKA_USERNAME=%s KAFKA_PASSWORD=%s\n", admin.CAFile, admin.Username, admin.Password)
+		fmt.Fprintf(out, "export KAFKA_POWERLESS_USERNAME=%s KAFKA_POWERLESS_PASSWORD=%s\n", user.Username, user.Password)
 	}
 	return nil
 }

@@ -33,7 +33,8 @@ type app struct {
 	program string
 	args    []string
 	cmd     *exec.Cmd
-	ended   chan error
+	ended   chan struct{} // closed when the process is gone, with result
+	result  error
 	said    tail
 }
 
@@ -44,9 +45,12 @@ func (a *app) start() {
 	if err := cmd.Start(); err != nil {
 		a.t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
 	a.cmd, a.ended = cmd, ended
+	go func() {
+		defer close(ended)
+		a.result = cmd.Wait()
+	}()
 	a.t.Cleanup(func() { _ = cmd.Process.Kill() }) // of one that has ended it is an error, and not wanted to be known
 }
 
@@ -54,8 +58,8 @@ func (a *app) start() {
 func (a *app) alive() {
 	a.t.Helper()
 	select {
-	case err := <-a.ended:
-		a.t.Fatalf("the app ended: %v\n%s", err, a.said.String())
+	case <-a.ended:
+		a.t.Fatalf("the app ended: %v\n%s", a.result, a.said.String())
 	default:
 	}
 }
@@ -77,9 +81,9 @@ func (a *app) stop() {
 		a.t.Fatal(err)
 	}
 	select {
-	case err := <-a.ended:
-		if err != nil {
-			a.t.Fatalf("the app, stopped by SIGTERM, ended with: %v\n%s", err, a.said.String())
+	case <-a.ended:
+		if a.result != nil {
+			a.t.Fatalf("the app, stopped by SIGTERM, ended with: %v\n%s", a.result, a.said.String())
 		}
 	case <-time.After(time.Minute):
 		a.t.Fatalf("the app has not ended a minute after SIGTERM\n%s", a.said.String())

@@ -64,8 +64,13 @@ func (c *cluster) create(topic string, partitions int32) {
 }
 
 // ends returns the end of every partition of a topic: the high-water marks, or the
-// last stable offsets.
-func (c *cluster) ends(topic string, isolation sarama.IsolationLevel) (map[int32]int64, error) {
+// last stable offsets. An error passes when the cluster has settled.
+func (c *cluster) ends(topic string, isolation sarama.IsolationLevel) (_ map[int32]int64, err error) {
+	defer func() {
+		if err != nil {
+			_ = c.client.RefreshMetadata(topic) // leaders move
+		}
+	}()
 	partitions, err := c.client.Partitions(topic)
 	if err != nil {
 		return nil, err

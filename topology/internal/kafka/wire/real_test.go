@@ -1,36 +1,64 @@
 package wire
 
 import (
+	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/kafka/kafkatest"
+	"github.com/streamrun/streamrun/topology/internal/record"
+	"github.com/streamrun/streamrun/topology/security"
 )
 
-// realBrokers has the addresses of a real cluster, for example of integration/kafka/up.
-const realBrokers = "KAFKA_BROKERS"
+// These variables name a real cluster, as integration/kafka/up prints them; all but
+// the first only where it asks who connects (SEC=1).
+const (
+	realBrokers   = "KAFKA_BROKERS"
+	realCA        = "KAFKA_CA_FILE"
+	realUser      = "KAFKA_USERNAME" // may do everything
+	realPassword  = "KAFKA_PASSWORD"
+	powerlessUser = "KAFKA_POWERLESS_USERNAME" // may do nothing
+	powerlessPass = "KAFKA_POWERLESS_PASSWORD"
+)
 
-func TestConformsOnARealCluster(t *testing.T) {
+// realCluster connects to the real cluster as a user, or skips the test.
+func realCluster(t *testing.T, user string, password security.Secret) kafka.Cluster {
+	t.Helper()
 	addrs := os.Getenv(realBrokers)
 	if addrs == "" {
-		t.Skipf("no real cluster: %s is not set", realBrokers)
+		t.Skipf("no real cluster: %s is not set; see integration/kafka/up", realBrokers)
 	}
+	opts := Options{Brokers: strings.Split(addrs, ",")}
+	if user != "" {
+		opts.Security = security.Security{
+			TLS:  &security.TLS{CA: os.Getenv(realCA)},
+			SASL: &security.SASL{Mechanism: security.ScramSHA512, User: user, Password: password},
+		}
+	}
+	c, err := New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Errorf("closing: %v", err)
+		}
+	})
+	return c
+}
+
+func TestConformsOnARealCluster(t *testing.T) {
 	run := rand.Text() // the cluster may have what an earlier run left
 	var cases atomic.Int32
 	kafkatest.Run(t, func(t *testing.T) kafkatest.Harness {
-		c, err := New(Options{Brokers: strings.Split(addrs, ",")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := c.Close(); err != nil {
-				t.Errorf("closing: %v", err)
-			}
-		})
+		c := realCluster(t, os.Getenv(realUser), security.Secret{Env: realPassword})
 		const real = "a real broker misbehaves only as it likes; the embedded one is made to"
 		return kafkatest.Harness{
 			Cluster: c,
@@ -45,3 +73,71 @@ func TestConformsOnARealCluster(t *testing.T) {
 		}
 	})
 }
+
+func TestRealClusterRefusesWhoMayNot(t *testing.T) {
+	if os.Getenv(realUser) == "" {
+		t.Skipf("no real cluster that asks who connects: %s is not set; see integration/kafka/up", realUser)
+	}
+	adminOf := func(c kafka.Cluster) kafka.Admin {
+		t.Helper()
+		a, err := c.Admin()
+		must(t, err)
+		return a
+	}
+	wrong := realCluster(t, os.Getenv(realUser), security.Text("wrong"))
+	if _, err := wrong.ID(t.Context()); !errors.Is(err, kafka.ErrCredentials) {
+		t.Errorf("a wrong password: %v", err)
+	}
+	if _, err := realCluster(t, "", security.Secret{}).ID(t.Context()); !errors.Is(err, kafka.ErrUnreachable) {
+		t.Errorf("a plaintext connection: %v", err)
+	}
+
+	mighty := realCluster(t, os.Getenv(realUser), security.Secret{Env: realPassword})
+	topic := rand.Text()
+	must(t, adminOf(mighty).Create(t.Context(), kafka.Topic{Name: topic, Partitions: 1}))
+	tp := record.TopicPartition{Topic: topic}
+
+	powerless := realCluster(t, os.Getenv(powerlessUser), security.Secret{Env: powerlessPass})
+	admin := adminOf(powerless)
+	p, err := powerless.Producer(kafka.ProducerOptions{TransactionalID: rand.Text()})
+	must(t, err)
+	f, err := powerless.Fetcher(kafka.FetchOptions{})
+	must(t, err)
+	g, err := powerless.Group(kafka.GroupOptions{Group: rand.Text(), Topics: []string{topic}, SessionTimeout: 10 * time.Second})
+	must(t, err)
+	for name, call := range map[string]func(ctx context.Context) error{
+		"Create": func(ctx context.Context) error {
+			return admin.Create(ctx, kafka.Topic{Name: rand.Text(), Partitions: 1})
+		},
+		"EndOffsets": func(ctx context.Context) error {
+			_, err := admin.EndOffsets(ctx, []record.TopicPartition{tp})
+			return err
+		},
+		"Committed": func(ctx context.Context) error {
+			_, err := admin.Committed(ctx, "group", []record.TopicPartition{tp}, true)
+			return err
+		},
+		"Init": func(ctx context.Context) error { _, err := p.Init(ctx); return err },
+		"Fetch": func(ctx context.Context) error {
+			_, err := f.Fetch(ctx, []kafka.Position{{TopicPartition: tp}})
+			return err
+		},
+		"Run": func(ctx context.Context) error { return g.Run(ctx, nobodyTold{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			if err := call(ctx); !errors.Is(err, kafka.ErrNotAuthorized) {
+				t.Errorf("a user without rights: %v", err)
+			}
+		})
+	}
+}
+
+// nobodyTold is the handler of a member that never joins.
+type nobodyTold struct{}
+
+func (nobodyTold) Assigned(kafka.Member, []record.TopicPartition) {}
+func (nobodyTold) Revoked([]record.TopicPartition)                {}
+func (nobodyTold) Lost([]record.TopicPartition)                   {}
