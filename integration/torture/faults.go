@@ -11,7 +11,10 @@ import (
 // openWait is how long a kill waits for a moment in which a transaction is open.
 const openWait = 20 * time.Second
 
-// atRandom is the share of kills, one in so many, that do not wait for it.
+// arrival is how long a request may be on its way to the broker.
+const arrival = 10 * time.Millisecond
+
+// atRandom: one kill in so many does not wait for an open transaction.
 const atRandom = 8
 
 // freezeOpen freezes an instance while one of its transactions is open; false: none was
@@ -23,6 +26,12 @@ func (d *drill) freezeOpen(ctx context.Context, p *process, wait time.Duration) 
 			return false, err
 		}
 		open, err := d.ongoing(ctx, p)
+		if open && err == nil { // what it sent before it stood still arrives first
+			if err := pause(ctx, arrival); err != nil {
+				return false, err
+			}
+			open, err = d.ongoing(ctx, p)
+		}
 		if err != nil || open || time.Now().After(limit) {
 			return open, err
 		}
@@ -54,7 +63,7 @@ func (d *drill) kill9(ctx context.Context, i int) error {
 		return err
 	}
 	wait := openWait
-	if d.rng.IntN(atRandom) == 0 {
+	if i%atRandom == atRandom-1 {
 		wait = 0
 	}
 	away := time.Duration(d.rng.IntN(1000)) * time.Millisecond
@@ -66,7 +75,7 @@ func (d *drill) kill9(ctx context.Context, i int) error {
 	if err := p.kill(); err != nil {
 		return err
 	}
-	if open { // unless its end was on the way already
+	if open { // and it is still, now that nobody can end it
 		if open, err = d.ongoing(ctx, p); err != nil {
 			return err
 		}
