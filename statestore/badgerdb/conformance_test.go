@@ -109,7 +109,7 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]Options{
 		"SmallMemory": {
-			Ticks: noTicks(), CacheBytes: 1 << 10, DirtyBytes: 1 << 10, RestoreBytes: 1 << 10,
+			Ticks: noTicks(), MemoryBytes: 1 << 10, RestoreBytes: 1 << 10,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestConformance(t *testing.T) {
 	t.Run("Live", func(t *testing.T) {
 		t.Parallel()
 		storetest.Run(t, func(t *testing.T) storetest.Place {
-			p := place(t, Options{DirtyBytes: 10 << 10})
+			p := place(t, Options{MemoryBytes: 20 << 10})
 			open := p.Open
 			p.Open = func() (statestore.Backend, error) {
 				b, err := open()

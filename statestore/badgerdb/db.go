@@ -41,7 +41,8 @@ type DB struct {
 	flushing []*entry // that the flush under way began with
 	moved    bool     // positions changed since the last checkpoint
 	live     bool
-	closing  bool
+	bounds   bounds
+	renew    bool      // the next flush writes a checkpoint in any case
 	wall     time.Time // as of which the positions were the ends of the changelogs
 	err      error
 	asked    int // flushes that were asked for
@@ -56,7 +57,7 @@ type DB struct {
 func newDB(dir string, o Options, f *os.File, d *badgerDisk) *DB {
 	return &DB{
 		options: o, dir: dir, lock: f, disk: o.wrap(d), broken: d.log.broken,
-		rows: newMemory(o.CacheBytes), wall: o.Now(),
+		rows: newMemory(), bounds: o.bounds(false), wall: o.Now(),
 		kick: make(chan struct{}, 1), progress: make(chan struct{}, 1),
 		stop: make(chan struct{}), ended: make(chan struct{}),
 	}
@@ -71,7 +72,7 @@ func (db *DB) Refused() error { return db.refused }
 // to the ends as they were after Open.
 func (db *DB) Live() {
 	db.mu.Lock()
-	db.live = true
+	db.live, db.bounds = true, db.options.bounds(true)
 	db.mu.Unlock()
 	signal(db.kick)
 }
@@ -97,7 +98,7 @@ func (db *DB) Get(key []byte) ([]byte, error) {
 		row = []byte{}
 	}
 	db.rows.insert(key, row).used = true
-	db.rows.evict()
+	db.rows.evict(db.bounds.all)
 	return row, nil
 }
 
@@ -113,7 +114,7 @@ func (db *DB) Apply(puts []statestore.Put, positions []statestore.Position) erro
 		}
 	}
 	db.mu.Lock()
-	for db.err == nil && db.rows.pinned > db.bound() {
+	for db.err == nil && db.rows.pinned > db.bounds.wait {
 		db.mu.Unlock()
 		signal(db.kick)
 		db.wait()
@@ -135,18 +136,10 @@ func (db *DB) Apply(puts []statestore.Put, positions []statestore.Position) erro
 		db.positions[i] = p
 		db.moved = true
 	}
-	if db.rows.pinned > db.bound()/2 {
+	if db.rows.pinned > db.bounds.flush {
 		signal(db.kick)
 	}
 	return nil
-}
-
-// bound is how many bytes may wait for the disk.
-func (db *DB) bound() int {
-	if db.live {
-		return db.options.DirtyBytes
-	}
-	return db.options.RestoreBytes
 }
 
 // Scan implements statestore.Backend. f must not call Apply.
@@ -263,7 +256,7 @@ func (db *DB) Close() error {
 		db.mu.Unlock()
 		return nil
 	}
-	db.closing = true
+	db.renew = true
 	db.mu.Unlock()
 
 	err := db.Flush()

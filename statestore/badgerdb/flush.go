@@ -50,7 +50,8 @@ func (f *flusher) flush() error {
 	f.mu.Lock()
 	asked, now := f.asked, f.options.Now()
 	// An old checkpoint is written anew while its positions are known to be the ends.
-	old := f.live && (f.closing || f.options.Origin.DeleteRetention > 0 && now.Sub(f.wall) > f.options.Origin.limit()/8)
+	old := f.live && (f.renew || f.options.Origin.DeleteRetention > 0 && now.Sub(f.wall) > f.options.Origin.limit()/8)
+	f.renew = false
 	var err error
 	if len(f.rows.dirty) > 0 || f.moved || old {
 		if f.live {
@@ -101,6 +102,7 @@ func (f *flusher) write(list []*entry, s *stand) error {
 		f.mu.Lock()
 		f.disk.committed()
 		f.rows.settle(list[:n])
+		f.rows.evict(f.bounds.all)
 		f.mu.Unlock()
 		signal(f.progress)
 		if list = list[n:]; f.group.stand != nil {

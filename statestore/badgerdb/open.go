@@ -81,7 +81,7 @@ func openOrReplace(dir string, o Options) (d *badgerDisk, found *stand, refused,
 // openRows opens rows that are whole and of the origin; found is nil where there are
 // none.
 func openRows(dir string, o Options) (*badgerDisk, *stand, error) {
-	if err := verify(dir); err != nil {
+	if err := errors.Join(removeUnborn(dir), verify(dir)); err != nil {
 		return nil, nil, err
 	}
 	d, found, err := openBadger(dir, newLogger())
@@ -92,6 +92,27 @@ func openRows(dir string, o Options) (*badgerDisk, *stand, error) {
 		return nil, nil, errors.Join(err, d.close())
 	}
 	return d, found, nil
+}
+
+// removeUnborn removes log files of no bytes, which a crash while Badger makes them
+// leaves. Badger does not open a directory that has one.
+func removeUnborn(dir string) error {
+	for _, pattern := range []string{"*.mem", "*.vlog"} {
+		files, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return err
+		}
+		for _, f := range files {
+			i, err := os.Stat(f)
+			if err == nil && i.Size() == 0 {
+				err = os.Remove(f)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // machine reports whether an error says nothing about the directory. Badger wraps

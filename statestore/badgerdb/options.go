@@ -17,13 +17,12 @@ type Options struct {
 	// Origin is what the rows in the directory must have come from to be used.
 	Origin Origin
 
-	// CacheBytes bounds the committed rows that are kept in memory. 0 means 32 MiB.
-	CacheBytes int
-	// DirtyBytes bounds the rows that are not on disk yet; at half of it a flush
-	// begins, at the whole of it Apply waits. 0 means 32 MiB.
-	DirtyBytes int
-	// RestoreBytes takes the place of DirtyBytes until Live is called: the more of a
-	// restore is in memory, the more writes to one key become one. 0 means 128 MiB.
+	// MemoryBytes bounds the rows in memory. When half of it is not on disk yet, a flush
+	// begins; when all of it is not, Apply waits. 0 means 64 MiB.
+	MemoryBytes int
+	// RestoreBytes takes the place of MemoryBytes until Live is called; a flush then
+	// begins at three quarters. The more of a restore is in memory, the more writes to
+	// one key become one. 0 means 128 MiB.
 	RestoreBytes int
 
 	// Ticks says when to flush. nil means every second.
@@ -38,11 +37,8 @@ type Options struct {
 const flushInterval = time.Second
 
 func (o Options) withDefaults() Options {
-	if o.CacheBytes == 0 {
-		o.CacheBytes = 32 << 20
-	}
-	if o.DirtyBytes == 0 {
-		o.DirtyBytes = 32 << 20
+	if o.MemoryBytes == 0 {
+		o.MemoryBytes = 64 << 20
 	}
 	if o.RestoreBytes == 0 {
 		o.RestoreBytes = 128 << 20
@@ -54,4 +50,15 @@ func (o Options) withDefaults() Options {
 		o.wrap = func(d disk) disk { return d }
 	}
 	return o
+}
+
+// bounds are how many bytes of rows may be in memory, and how many of them not on
+// disk before a flush begins and before Apply waits.
+type bounds struct{ all, flush, wait int }
+
+func (o Options) bounds(live bool) bounds {
+	if live {
+		return bounds{o.MemoryBytes, o.MemoryBytes / 2, o.MemoryBytes}
+	}
+	return bounds{o.RestoreBytes, o.RestoreBytes / 4 * 3, o.RestoreBytes}
 }

@@ -16,11 +16,9 @@ func (e *entry) size() int    { return entryBytes + len(e.key) + cap(e.row) }
 func (e *entry) pinned() bool { return e.dirty || e.flushing }
 
 // memory holds rows in memory: those that are not on disk yet, which are pinned, and
-// as a cache others up to a bound. The oldest of these that were not used lately go
-// first (a clock with one hand).
+// as a cache others while a bound is kept. The oldest of these that were not used
+// lately go first (a clock with one hand).
 type memory struct {
-	limit int // of the bytes that are not pinned
-
 	entries map[string]*entry
 	ring    []*entry
 	hand    int
@@ -29,7 +27,7 @@ type memory struct {
 	dirty   []*entry // in the order of their change
 }
 
-func newMemory(limit int) memory { return memory{limit: limit, entries: make(map[string]*entry)} }
+func newMemory() memory { return memory{entries: make(map[string]*entry)} }
 
 // find returns the entry of the key, or nil.
 func (m *memory) find(key []byte) *entry {
@@ -95,12 +93,11 @@ func (m *memory) settle(group []*entry) {
 		e.flushing = false
 		m.enter(e)
 	}
-	m.evict()
 }
 
-// evict removes entries until the bound is kept. Deleted rows go as well.
-func (m *memory) evict() {
-	for m.bytes-m.pinned > m.limit {
+// evict removes entries that are not pinned while all take more than the limit.
+func (m *memory) evict(limit int) {
+	for m.bytes > max(limit, m.pinned) {
 		if m.hand >= len(m.ring) {
 			m.hand = 0
 		}
