@@ -334,3 +334,15 @@ func TestWatermarksOutliveARestart(t *testing.T) {
 		r.wantLast("dead-lettered as late")
 	}
 }
+
+// An entity that tries again may stand above those that wait.
+func TestTheOldestGapIsFoundBehindAnotherTimer(t *testing.T) {
+	t.Parallel()
+	stand := func(first, hole int64) *entity {
+		return &entity{due: timer{on: true, due: first}, row: Row{rare: &rare{hole: timer{on: hole != 0, due: hole}}}}
+	}
+	h := timers{stand(1, 0), stand(2, 9), stand(3, 0), stand(8, 8), stand(12, 12), stand(7, 7)}
+	if got := h.hole(0); got != 7 {
+		t.Errorf("found %d", got)
+	}
+}
