@@ -16,7 +16,7 @@ import (
 )
 
 // seeds is how many random cases are played: a few seconds' worth.
-const seeds = 1200
+const seeds = 800
 
 // TestAgreesWithTheTwin plays random cases on the production sequencer and on the
 // slow twin and compares everything after every step. A difference is excused only
