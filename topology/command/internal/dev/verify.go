@@ -301,6 +301,7 @@ func (w *world) checkCounts(results map[string]*fold.Result) Check {
 		}
 		return check
 	}
+	refused += int64(len(w.forgotten(results)))
 	again := int64(len(w.deliveries)) - applied - refused - waiting
 	for _, c := range []struct {
 		what      string
@@ -343,6 +344,7 @@ func (w *world) checkLetters(results map[string]*fold.Result) Check {
 		at[place{w.deliveries[i].partition, w.deliveries[i].offset}] = &w.deliveries[i]
 	}
 	rejects := anyClass(w.file.Contract.WithDefaults(), func(cl policies.Class) bool { return cl.Duplicate == policies.DuplicateReject })
+	forgotten := w.forgotten(results)
 	for i := range w.letters {
 		l := &w.letters[i]
 		p := place{l.Partition, l.Offset}
@@ -350,7 +352,7 @@ func (w *world) checkLetters(results map[string]*fold.Result) Check {
 		switch _, wanted := want[p]; {
 		case e == nil || l.Topic != w.file.Input.Topic:
 			d.add("a letter is of %s-%d@%d, which is no event of the input", l.Topic, l.Partition, l.Offset)
-		case unknown[e.folded().Entity]:
+		case unknown[e.folded().Entity], forgotten[p]:
 		case !wanted && (!rejects || l.Reason != policies.ReasonDuplicate):
 			d.add("%s has a letter (%s), but should have none", e, l.Reason)
 		}
