@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -43,7 +42,6 @@ type Broker struct {
 
 	mu      sync.Mutex    // guards everything below
 	changed chan struct{} // closed and replaced when something happened that a wait may be for
-	random  *rand.Rand
 	topics  map[string][]*partition
 	configs map[string]map[string]string // of topics, as they were created
 	txns    map[string]*txn              // by transactional id
@@ -59,7 +57,6 @@ func New(opts Options) *Broker {
 	return &Broker{
 		opts:    opts.withDefaults(),
 		changed: make(chan struct{}),
-		random:  rand.New(rand.NewPCG(opts.Seed, 0)),
 		topics:  map[string][]*partition{},
 		configs: map[string]map[string]string{},
 		txns:    map[string]*txn{},

@@ -2,8 +2,11 @@ package mem
 
 import (
 	"cmp"
+	"fmt"
+	"hash/fnv"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -206,7 +209,7 @@ func (b *Broker) decide(t *txn, commit bool, now time.Time) {
 		m.TransactionalID, m.Commit = t.id, commit
 		due := now
 		if d := b.opts.MarkerDelay; d > 0 {
-			due = now.Add(time.Duration(b.random.Int64N(int64(d) + 1)))
+			due = now.Add(b.delay(t, m, d))
 		}
 		b.markers = append(b.markers, &marker{m, t, due})
 		t.landing++
@@ -218,6 +221,15 @@ func (b *Broker) decide(t *txn, commit bool, now time.Time) {
 		send(Marker{Group: g})
 	}
 	b.notify()
+}
+
+// delay draws the time from the decision to a marker. It depends on nothing but the
+// seed and the marker, so it is the same whichever of several transactions that end
+// at one time comes first.
+func (b *Broker) delay(t *txn, m Marker, longest time.Duration) time.Duration {
+	h := fnv.New64a()
+	fmt.Fprint(h, t.pid, t.epoch, m.Partition, m.Group)
+	return time.Duration(rand.New(rand.NewPCG(b.opts.Seed, h.Sum64())).Int64N(int64(longest) + 1))
 }
 
 // land lets a marker take effect where it belongs.
