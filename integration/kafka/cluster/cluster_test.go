@@ -120,7 +120,6 @@ func TestSecuredClusterKnowsItsUsersAndTheirRights(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conf.Metadata.Retry.Max = 0
 		conf.Producer.Return.Successes = true
 		client, err := sarama.NewClient(c.Brokers(), conf)
 		if err == nil {
@@ -139,6 +138,10 @@ func TestSecuredClusterKnowsItsUsersAndTheirRights(t *testing.T) {
 	if err := manage.CreateTopic("secret", &sarama.TopicDetail{NumPartitions: 1, ReplicationFactor: -1}, false); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, func() bool { // created is not yet known
+		_, err := admin.Leader("secret", 0)
+		return err == nil
+	})
 	produce := func(client sarama.Client) error {
 		p, err := sarama.NewSyncProducerFromClient(client)
 		if err != nil {
