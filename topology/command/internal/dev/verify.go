@@ -112,6 +112,7 @@ func anyClass(c policies.Contract, is func(policies.Class) bool) bool {
 func rulesOf(c policies.Contract) fold.Rules {
 	r := fold.Rules{
 		FirstSeen: c.Start.FirstSeen(), Start: c.Start.At(), MaxJump: c.MaxJump,
+		MaxHeld: c.MaxHeld, Patient: c.OnOverflow == policies.OnOverflowPause,
 		Passes:     func(class string) bool { cl := c.ClassOf(class); return cl.Poison == policies.PoisonSkip },
 		NoStepBack: c.OnVersionBackward == policies.VersionReject,
 	}
@@ -122,9 +123,6 @@ func rulesOf(c policies.Contract) fold.Rules {
 		r.AtGap = fold.Pass
 	case policies.OnTimeoutHold, policies.OnTimeoutRebuild:
 		r.AtGap = fold.Wait
-	}
-	if c.OnOverflow != policies.OnOverflowPause {
-		r.MaxHeld = c.MaxHeld
 	}
 	return r
 }

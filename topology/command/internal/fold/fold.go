@@ -42,9 +42,12 @@ type Rules struct {
 	NoStepBack bool
 	// MaxJump refuses a number further than this above all others; 0: none.
 	MaxJump int64
-	// MaxHeld makes an entity Unknown that has more events, where not all of them can
-	// wait; 0: all can.
+	// MaxHeld makes an entity Unknown of which more events have to wait at a time; 0:
+	// all may.
 	MaxHeld int
+	// Patient says that what may not wait stops the partition until the gap is given
+	// up, so that MaxHeld changes nothing for what waits for a number that never comes.
+	Patient bool
 }
 
 // Apply returns the state after an event. event is its index among the events; a
@@ -98,15 +101,15 @@ func (r *Result) sequence(events []Event, indices []int, rules Rules, apply Appl
 	if rules.FirstSeen {
 		start = events[indices[0]].Sequence
 	}
-	if rules.MaxHeld > 0 && len(numbers) > rules.MaxHeld {
-		unknown = fmt.Sprintf("it has more than %d events, and which of them wait at a time depends on their arrival", rules.MaxHeld)
-	}
 	before := 0
 	for before < len(numbers) && numbers[before].sequence < start {
 		r.Refused = append(r.Refused, numbers[before].first)
 		before++
 	}
 	numbers = numbers[before:]
+	if n := mostWaiting(events, indices, numbers, start, rules.Patient); rules.MaxHeld > 0 && n > rules.MaxHeld {
+		unknown = fmt.Sprintf("%d of its events had to wait at a time, and only %d may", n, rules.MaxHeld)
+	}
 	near := within(numbers, start, rules.MaxJump)
 	for _, n := range numbers[near:] {
 		r.Refused = append(r.Refused, n.first)
@@ -140,6 +143,24 @@ func (r *Result) sequence(events []Event, indices []int, rules Rules, apply Appl
 		}
 		r.Passed = append(r.Passed, n.sequence)
 	}
+}
+
+// mostWaiting returns how many events at most stand behind a number that is still to
+// come, as they are delivered. A number that never comes makes none wait where patient.
+func mostWaiting(events []Event, indices []int, numbers []number, start int64, patient bool) int {
+	most, decided, next := 0, 0, start
+	arrived := make(map[int64]bool, len(numbers))
+	for _, i := range indices {
+		if n := events[i].Sequence; n >= start {
+			arrived[n] = true
+		}
+		for decided < len(numbers) && arrived[numbers[decided].sequence] && (patient || numbers[decided].sequence == next) {
+			next = numbers[decided].sequence + 1
+			decided++
+		}
+		most = max(most, len(arrived)-decided)
+	}
+	return most
 }
 
 // within returns how many numbers, ascending, stand before the first one that is a

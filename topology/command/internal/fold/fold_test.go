@@ -84,7 +84,12 @@ func TestSequence(t *testing.T) {
 		{"a jump that may be", "a1 a4", Rules{Start: 1, AtGap: Pass, MaxJump: 4}, "1 4; missing [2 3]"},
 		{"a jump that depends on what came before", "a1 a4 a7", Rules{Start: 1, AtGap: Pass, MaxJump: 4}, "unknown: its number 7 is a jump, or is none, as the others arrive"},
 		{"no gap, no jump", "a1 a2 a3 a4 a5", Rules{Start: 1, MaxJump: 2}, "1 2 3 4 5"},
-		{"more events than can wait", "a1 a2 a3", Rules{Start: 1, MaxHeld: 2}, "unknown: it has more than 2 events, and which of them wait at a time depends on their arrival"},
+		{"more events wait than may", "a1 a3 a5 a4 a2", Rules{Start: 1, MaxHeld: 2}, "unknown: 3 of its events had to wait at a time, and only 2 may"},
+		{"more wait for what never comes than may", "a1 a3 a4 a5", Rules{Start: 1, MaxHeld: 2}, "unknown: 3 of its events had to wait at a time, and only 2 may"},
+		{"they may wait for what never comes", "a1 a3 a4 a5", Rules{Start: 1, MaxHeld: 2, Patient: true, AtGap: Pass}, "1 3 4 5; missing [2]"},
+		{"more wait for what comes than may", "a1 a3 a4 a5 a2", Rules{Start: 1, MaxHeld: 2, Patient: true, AtGap: Pass}, "unknown: 3 of its events had to wait at a time, and only 2 may"},
+		{"what is before the start does not wait", "a1 a2 a3 a5 a6 a4", Rules{Start: 4, MaxHeld: 2}, "4 5 6; refused [0 1 2]"},
+		{"as many events wait as may", "a3 a2 a3 a1 a6 a5 a4 a7", Rules{Start: 1, MaxHeld: 2}, "1 2 3 4 5 6 7"},
 	} {
 		events := deliveries(c.events)
 		if got := text(Sequence(events, c.rules, path(events))["a"]); got != c.want {
