@@ -66,20 +66,20 @@ type hand struct {
 }
 
 // entity is what a machine keeps of one entity: its row and what is held of it. What
-// an entity in order needs stands together.
+// an entity in order needs comes first, in two lines of the cache.
 type entity struct {
-	row      Row
-	index    int      // in the heap, -1 outside
-	blocked  []*Event // event time: released, but the entity could not take them
+	slot     *topology.Entity
+	index    int // in the heap, -1 outside
 	queued   bool
 	restored bool
+	gap      bool // its hole timer runs
+	row      Row
 
-	held  Memory
-	slot  *topology.Entity
-	due   timer  // as it stands in the heap
-	gap   bool   // its hole timer runs
-	since int64  // time of the step that left more to do
-	cause uint64 // the cause that the entity is registered for, 0 for none
+	held    Memory
+	blocked []*Event // event time: released, but the entity could not take them
+	due     timer    // as it stands in the heap
+	since   int64    // time of the step that left more to do
+	cause   uint64   // the cause that the entity is registered for, 0 for none
 }
 
 // NewMachine makes the machine of one task for a contract that is taken as it is,
@@ -367,7 +367,7 @@ func (m *Machine) reconcile(en *entity) {
 	if m.causes != nil {
 		m.await(en)
 	}
-	if len(en.blocked) > 0 {
+	if m.seq.byTime && len(en.blocked) > 0 {
 		m.unblock(en)
 	}
 }

@@ -148,7 +148,7 @@ func (s *Sequencer) undecided() bool {
 
 // unsettled reports whether proceed may have something to do.
 func (s *Sequencer) unsettled() bool {
-	return s.row.rare != nil || s.held.Len() > 0 || s.deferred != nil
+	return s.row.rare != nil || s.deferred != nil // nothing is held without a rare part
 }
 
 // Refuse dead-letters a delivered record that has no metadata: a letter of no entity.
