@@ -103,8 +103,10 @@ func TestReadHeaders(t *testing.T) {
 			want: fullMetadata(),
 		},
 		{name: "subject", headers: headers("ce_subject=order/7", "ce_partitionkey="), want: policies.Metadata{Entity: "order/7"}},
-		{name: "any digits", headers: headers("ce_sequence=9223372036854775807", "ce_ordepoch=000000000000000000000000000000000007"),
-			want: policies.Metadata{Entity: "key", HasSequence: true, Sequence: 1<<63 - 1, Epoch: 7}},
+		{
+			name: "any digits", headers: headers("ce_sequence=9223372036854775807", "ce_ordepoch=000000000000000000000000000000000007"),
+			want: policies.Metadata{Entity: "key", HasSequence: true, Sequence: 1<<63 - 1, Epoch: 7},
+		},
 		{name: "the last counts", headers: headers("ce_sequence=1", "ce_sequence=2", "ce_sequence"), want: policies.Metadata{Entity: "key", HasSequence: true, Sequence: 2}},
 		{name: "offset of the time", headers: headers("ce_time=1970-01-01T01:00:00.0019+01:00"), want: policies.Metadata{Entity: "key", EventTime: 1}},
 		{name: "other names are not read", headers: headers("sequence=x", "CE_SEQUENCE=x", "content-type=application/json"), want: policies.Metadata{Entity: "key"}},
@@ -117,8 +119,10 @@ func TestReadHeaders(t *testing.T) {
 				"correlationid":"checkout-5","causationid":"cart-1","data":{"sequence":99}}`,
 			want: fullMetadata(),
 		},
-		{name: "structured, absent", headers: headers("content-type=Application/CloudEvents+JSON", "ce_sequence=7"), value: `{"sequence":null}`,
-			want: policies.Metadata{Entity: "key", HasSequence: true, Sequence: 7}},
+		{
+			name: "structured, absent", headers: headers("content-type=Application/CloudEvents+JSON", "ce_sequence=7"), value: `{"sequence":null}`,
+			want: policies.Metadata{Entity: "key", HasSequence: true, Sequence: 7},
+		},
 	} {
 		m := policies.Metadata{Entity: "key"}
 		if err := policies.ReadHeaders(codec(t, policies.HeaderNames{}, c.scope), &m, c.headers, []byte(c.value)); err != nil {

@@ -56,8 +56,10 @@ func newStand(t *testing.T, grants ...embedded.Grant) *stand {
 
 func everything() []embedded.Grant {
 	return []embedded.Grant{
-		{Kind: "topic", Name: "*", Operation: "all"}, {Kind: "group", Name: "*", Operation: "all"},
-		{Kind: "transactional_id", Name: "*", Operation: "all"}, {Kind: "cluster", Operation: "all"},
+		{Kind: "topic", Name: "*", Operation: "all"},
+		{Kind: "group", Name: "*", Operation: "all"},
+		{Kind: "transactional_id", Name: "*", Operation: "all"},
+		{Kind: "cluster", Operation: "all"},
 	}
 }
 

@@ -171,8 +171,10 @@ func (s *Set) Restoring() map[string]int64 {
 // Open adds a task with its source partitions. A task of that name that is there
 // already is replaced.
 func (s *Set) Open(name string, sources []Source) *Task {
-	t := &Task{set: s, name: name, letters: map[Letter]int64{}, alarms: map[policies.Rule]int64{},
-		strays: map[policies.Reason]int64{policies.ReasonWrongKey: 0, policies.ReasonWrongPartition: 0}}
+	t := &Task{
+		set: s, name: name, letters: map[Letter]int64{}, alarms: map[policies.Rule]int64{},
+		strays: map[policies.Reason]int64{policies.ReasonWrongKey: 0, policies.ReasonWrongPartition: 0},
+	}
 	for _, tp := range sources {
 		t.sources = append(t.sources, source{topic: tp.Topic, partition: strconv.Itoa(int(tp.Partition))})
 	}

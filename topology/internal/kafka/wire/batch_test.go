@@ -60,23 +60,27 @@ func TestReadTakesWhatTheReaderMaySee(t *testing.T) {
 			"one aborted, the other not, and the next of the first", 0, true,
 			blockOf([]*sarama.AbortedTransaction{{ProducerID: 1, FirstOffset: 0}},
 				data(0, 1, 1, true), data(1, 1, 2, true), data(2, 1, 1, true), marker(3, 1, 0), marker(4, 2, 1), data(5, 1, 1, true), marker(6, 1, 1)),
-			[]string{"1", "5"}, 7, false,
+			[]string{"1", "5"},
+			7, false,
 		},
 		{
 			"aborted twice, told in the wrong order", 0, true,
 			blockOf([]*sarama.AbortedTransaction{{ProducerID: 1, FirstOffset: 3}, {ProducerID: 1, FirstOffset: 0}},
 				data(0, 1, 1, true), marker(1, 1, 0), data(2, 1, 2, true), data(3, 1, 1, true), marker(4, 1, 0), data(5, 1, 1, true)),
-			[]string{"2", "5"}, 6, false,
+			[]string{"2", "5"},
+			6, false,
 		},
 		{
 			"a record of an aborting producer outside its transaction", 0, true,
 			blockOf([]*sarama.AbortedTransaction{{ProducerID: 1, FirstOffset: 0}}, data(0, 1, 1, true), data(1, 1, 1, false)),
-			[]string{"1"}, 2, false,
+			[]string{"1"},
+			2, false,
 		},
 		{
 			"an uncommitted reader sees all but markers", 0, false,
 			blockOf([]*sarama.AbortedTransaction{{ProducerID: 1, FirstOffset: 0}}, data(0, 2, 1, true), marker(2, 1, 0)),
-			[]string{"0", "1"}, 3, false,
+			[]string{"0", "1"},
+			3, false,
 		},
 	} {
 		got, err := read(c.at, c.block, c.committed)

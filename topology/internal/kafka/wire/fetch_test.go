@@ -39,8 +39,10 @@ func TestReadsEveryCompressionAndLargeValues(t *testing.T) {
 				value[j] = byte(rnd.UintN(4)) // compressible
 			}
 			want = append(want, value)
-			batch.Records = append(batch.Records, &sarama.Record{OffsetDelta: int64(i), TimestampDelta: time.Duration(i) * time.Millisecond, Value: value,
-				Headers: []*sarama.RecordHeader{{Key: []byte("codec"), Value: []byte(codec.String())}}})
+			batch.Records = append(batch.Records, &sarama.Record{
+				OffsetDelta: int64(i), TimestampDelta: time.Duration(i) * time.Millisecond, Value: value,
+				Headers: []*sarama.RecordHeader{{Key: []byte("codec"), Value: []byte(codec.String())}},
+			})
 		}
 		batch.LastOffsetDelta = 2
 		q := &sarama.ProduceRequest{RequiredAcks: sarama.WaitForAll, Timeout: 1000, Version: 7}
