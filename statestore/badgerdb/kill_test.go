@@ -2,6 +2,7 @@ package badgerdb
 
 import (
 	"bufio"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -29,7 +30,7 @@ func killed() stream { return stream{pad: 20_000} }
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
-		fmt.Println(child(dir))
+		fmt.Fprintln(os.Stdout, child(dir))
 		os.Exit(1)
 	}
 	flag.Parse()
@@ -47,12 +48,12 @@ func child(dir string) error {
 	if err := db.Refused(); err != nil {
 		return err
 	}
-	fmt.Println("open", s.from(db))
+	fmt.Fprintln(os.Stdout, "open", s.from(db))
 	for n := s.from(db); ; n++ {
 		if n%100 == 50 {
 			db.Live()
 		}
-		fmt.Println("applying", n)
+		fmt.Fprintln(os.Stdout, "applying", n)
 		if err := s.apply(db, n); err != nil {
 			return err
 		}
@@ -60,7 +61,7 @@ func child(dir string) error {
 			if err := db.Flush(); err != nil {
 				return err
 			}
-			fmt.Println("flushed", n+1)
+			fmt.Fprintln(os.Stdout, "flushed", n+1)
 		}
 	}
 }
@@ -96,7 +97,7 @@ func TestKill(t *testing.T) {
 		timer := time.AfterFunc(time.Duration(random.IntN(150))*time.Millisecond, func() { _ = cmd.Process.Kill() })
 		for {
 			line, err := in.ReadString('\n')
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {
