@@ -144,7 +144,7 @@ func TestEachBadContractHasItsOwnError(t *testing.T) {
 	t.Parallel()
 	texts, codes := map[string]int{}, map[policies.Code]bool{}
 	for i, b := range badContracts() {
-		errs := unjoin(b.contract.Validate(b.facts))
+		errs := unjoin(t, b.contract.Validate(b.facts))
 		if len(errs) != 1 {
 			t.Errorf("contract %d (%s %s): %d errors: %v", i, b.field, b.code, len(errs), errs)
 			continue
@@ -176,8 +176,9 @@ func TestValidateSaysTheSameOfAContractWithItsDefaults(t *testing.T) {
 		switch b.code {
 		case policies.CodeUnknownValue, policies.CodeBadBound, policies.CodeBadWait, policies.CodeBadStart:
 			continue // a bad value has no defaults to it
+		default:
 		}
-		before, after := unjoin(b.contract.Validate(b.facts)), unjoin(b.contract.WithDefaults().Validate(b.facts))
+		before, after := unjoin(t, b.contract.Validate(b.facts)), unjoin(t, b.contract.WithDefaults().Validate(b.facts))
 		if !reflect.DeepEqual(before, after) {
 			t.Errorf("%s: before %v, after %v", b.field, before, after)
 		}
@@ -191,7 +192,7 @@ func TestValidateReportsEverythingAtOnce(t *testing.T) {
 		Classes: map[string]policies.Class{"b": {Late: policies.LateCompensate}, "a": {Poison: "stop"}},
 	}
 	var got []string
-	for _, e := range unjoin(c.Validate(policies.Facts{ScatteredCauses: "they are"})) {
+	for _, e := range unjoin(t, c.Validate(policies.Facts{ScatteredCauses: "they are"})) {
 		got = append(got, e.Class+":"+e.Field)
 	}
 	want := ":events_for :because :gap a:poison :max_held :on_overflow :causal b:late"
@@ -291,13 +292,22 @@ func TestDefaultsAreAFixedPoint(t *testing.T) {
 	}
 }
 
-func unjoin(err error) []*policies.ContractError {
+func unjoin(t *testing.T, err error) []*policies.ContractError {
+	t.Helper()
 	if err == nil {
 		return nil
 	}
 	var all []*policies.ContractError
-	for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
-		all = append(all, e.(*policies.ContractError))
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		t.Fatalf("no joined errors: %v", err)
+	}
+	for _, e := range joined.Unwrap() {
+		var fault *policies.ContractError
+		if !errors.As(e, &fault) {
+			t.Fatalf("no *ContractError: %v", e)
+		}
+		all = append(all, fault)
 	}
 	return all
 }

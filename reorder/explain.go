@@ -127,6 +127,7 @@ func explainHold(d topology.Decision, ev, cause string) string {
 			return fmt.Sprintf("%s waits: number %d, which is next, waits for its cause", ev, d.Blocker)
 		}
 		return fmt.Sprintf("%s waits for its cause %q", ev, cause)
+	default:
 	}
 	return fmt.Sprintf("%s waits for number %d", ev, d.Blocker)
 }

@@ -69,8 +69,6 @@ type letters struct {
 	ordinal int64
 }
 
-func byNumber(a, b *Event) bool { return a.Number < b.Number }
-
 func (m *Memory) less(a, b *Event) bool {
 	if m.byTime {
 		return earlier(a, b)

@@ -368,6 +368,7 @@ func (s *Sequencer) drop(ev *Event, reason policies.Reason, rule policies.Rule) 
 		c = colSuperseded
 	case policies.ReasonLate:
 		c = colLateDropped
+	default:
 	}
 	s.ledger.end(ev, c)
 	s.emit(topology.Decision{Kind: topology.DecideDrop, Rule: rule, Reason: reason, Event: s.shown(ev)})

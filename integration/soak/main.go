@@ -43,7 +43,7 @@ func soak(ctx context.Context, only string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // the system clears its folder anyway
 	tool := filepath.Join(dir, "streamrun")
 	if _, err := output(ctx, "go", "build", "-o", tool, "./cmd/streamrun"); err != nil {
 		return err

@@ -50,6 +50,7 @@ func (h *Host) Outcome() (scenario.Outcome, error) {
 			o.Retrying = append(o.Retrying, d.entry(""))
 		case policies.Fenced:
 			o.Fenced = append(o.Fenced, d.entry(""))
+		default:
 		}
 	}
 	h.rows(&o)
@@ -133,6 +134,7 @@ func (h *Host) counts(o *scenario.Outcome) error {
 			retrying[d.event.Partition]++
 		case policies.DeadLettered:
 			letters[d.event.Partition]++
+		default:
 		}
 	}
 	for p, c := range h.machine.Counts() {

@@ -100,6 +100,7 @@ func (w *world) forget(durable bool) {
 			}
 		case policies.Paused:
 			d.is = lost
+		default:
 		}
 	}
 }

@@ -229,7 +229,7 @@ func TestSaysWhichRightIsMissing(t *testing.T) {
 
 func TestSaysWhyItCannotRun(t *testing.T) {
 	t.Parallel()
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	nobody, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

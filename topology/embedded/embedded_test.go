@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -169,7 +170,8 @@ func TestTapSeesATransaction(t *testing.T) {
 		t.Errorf("seen\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
 	}
 	// A fenced producer's request is seen with the code of its answer.
-	dial(t, b, kgo.TransactionalID("writer")).ProducerID(t.Context())
+	_, _, err := dial(t, b, kgo.TransactionalID("writer")).ProducerID(t.Context())
+	must(t, err)
 	must(t, c.BeginTransaction())
 	c.ProduceSync(t.Context(), &kgo.Record{Topic: "t", Value: []byte("v")})
 	got := s.transactional()
@@ -372,7 +374,7 @@ func TestOtherProtocolsAreCutOff(t *testing.T) {
 		for buf := make([]byte, 64); err == nil; {
 			_, err = c.Read(buf)
 		}
-		if e, ok := err.(net.Error); ok && e.Timeout() {
+		if e := net.Error(nil); errors.As(err, &e) && e.Timeout() {
 			t.Errorf("%q: the connection stays open", sent)
 		}
 		_ = c.Close()

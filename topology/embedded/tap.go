@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"io"
@@ -73,7 +74,7 @@ type tap struct {
 
 // listen is a net.Listen whose connections are tapped.
 func (t *tap) listen(network, address string) (net.Listener, error) {
-	ln, err := net.Listen(network, address)
+	ln, err := new(net.ListenConfig).Listen(context.Background(), network, address)
 	if err != nil {
 		return nil, err
 	}

@@ -134,7 +134,7 @@ func (s *sim) say(format string, args ...any) {
 	line := fmt.Sprintf("%v "+format+"\n", append([]any{time.Since(s.began)}, args...)...)
 	_, _ = s.trace.Write([]byte(line)) // a hash does not fail
 	if s.script.trace {
-		os.Stdout.WriteString(line)
+		_, _ = os.Stdout.WriteString(line)
 	}
 }
 

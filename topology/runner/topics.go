@@ -183,7 +183,7 @@ func prepareTopics(ctx context.Context, admin kafka.Admin, plans []*task.Plan, l
 		if err != nil || len(create) == 0 {
 			limit.Stop()
 			for _, doubt := range doubts(plans, found) {
-				log.Warn(doubt.Error())
+				log.Warn("the cluster's topics", "doubt", doubt)
 			}
 			return counts, err
 		}

@@ -30,6 +30,7 @@ func (m manner) String() string {
 		return "the contract applies beyond a gap"
 	case redriven:
 		return "its letter was re-driven, and its number is next"
+	default:
 	}
 	return "the order of the contract allows it"
 }
@@ -110,6 +111,7 @@ func (t *Twin) poisoned(e *entity, n int, how manner, why string) {
 	case aheadOfTurn:
 		e.holes[s], e.passed[s] = true, true
 		e.pass(e.last)
+	default:
 	}
 	t.evict(e)
 }
@@ -130,6 +132,7 @@ func (t *Twin) apply(e *entity, n int, how manner) {
 			e.pass(d.Sequence)
 		}
 		e.pass(e.last)
+	default:
 	}
 	if t.c.OrderBy == policies.ByVersion {
 		winner := d.Event

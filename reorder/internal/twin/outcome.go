@@ -42,6 +42,7 @@ func (t *Twin) Outcome() (scenario.Outcome, error) {
 			bare(&o.Fenced)
 		case policies.Compensated:
 			bare(&o.Compensated)
+		default:
 		}
 		if f.unordered {
 			bare(&o.Unordered)
@@ -147,6 +148,7 @@ func (t *Twin) counts(counts map[int]policies.Counts) {
 			c.ResolvedAgain++
 		case lost:
 			c.Lost++
+		default:
 		}
 		counts[d.Partition] = c
 	}

@@ -93,6 +93,7 @@ func (t *Twin) readLog(e *entity, events []scenario.Event) []scenario.Event {
 			return cmp.Or(cmp.Compare(a.Version, b.Version), cmp.Compare(a.EventTime, b.EventTime), cmp.Compare(a.ID, b.ID))
 		case policies.ByEventTime:
 			return cmp.Or(cmp.Compare(a.EventTime, b.EventTime), cmp.Compare(a.Sequence, b.Sequence), cmp.Compare(a.ID, b.ID))
+		default:
 		}
 		return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Sequence, b.Sequence))
 	})

@@ -77,6 +77,7 @@ func (t *Twin) before(a, b *delivery) bool {
 		return newer(&b.Event, &a.Event)
 	case policies.ByEventTime:
 		return byTime(a, b) < 0
+	default:
 	}
 	return byNumber(a, b) < 0
 }
@@ -92,6 +93,7 @@ func (t *Twin) canBeNext(e *entity, l letter) bool {
 		return newer(&d.Event, e.winner)
 	case policies.ByEventTime:
 		return l.reason == policies.ReasonPoison || l.reason == policies.ReasonEntityParked || l.reason == policies.ReasonGapTimeout
+	default:
 	}
 	_, ahead := e.ahead[d.Sequence]
 	return d.Sequence > e.last && !ahead && !e.passed[d.Sequence]

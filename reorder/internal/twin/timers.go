@@ -44,6 +44,7 @@ func (t *Twin) skew() int64 {
 		return -1
 	case deadlineLate:
 		return 1
+	default:
 	}
 	return 0
 }

@@ -98,6 +98,7 @@ func (h *harness) inject(f kafkatest.Fault) (remove func()) {
 		return h.broker.Fault(embedded.Fault{Request: req, Lose: embedded.LoseRequest, Count: count}).Remove
 	case kafkatest.LostApplied:
 		return h.broker.Fault(embedded.Fault{Request: req, Lose: embedded.LoseAnswer, Count: count}).Remove
+	default:
 	}
 	x := &hold{left: f.Times, free: make(chan struct{})}
 	seen := h.broker.Fault(embedded.Fault{Request: req, Count: -1}) // code 0: counts what is handled

@@ -34,7 +34,7 @@ func serve() int {
 		return 1
 	}
 	defer b.Close()
-	fmt.Println(b.Addrs()[0])
+	fmt.Fprintln(os.Stdout, b.Addrs()[0])
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return 0
 }

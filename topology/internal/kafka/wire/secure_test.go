@@ -199,7 +199,7 @@ func TestSaysWhyItDoesNotConnect(t *testing.T) {
 	wrong := func(m security.Mechanism) security.Security {
 		return security.Security{SASL: &security.SASL{Mechanism: m, User: "u", Password: secret("secret-2"), Insecure: true}}
 	}
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	nobody, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
 	must(t, nobody.Close())
 	for name, test := range map[string]struct {
@@ -245,7 +245,7 @@ func TestSaysWhyItDoesNotConnect(t *testing.T) {
 // A broker that says so in TLS is heard, whatever it does with the connection.
 func TestHearsTLSWherePlaintextIsSpoken(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
 	done := make(chan struct{})
 	go func() {

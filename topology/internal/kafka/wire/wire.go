@@ -124,7 +124,7 @@ var errClosed = errors.New("kafka/wire: closed")
 // ID implements kafka.Cluster.
 func (c *cluster) ID(ctx context.Context) (string, error) {
 	r := c.router(nil)
-	defer r.Close()
+	defer func() { _ = r.Close() }() // the answer is read
 	if err := r.refresh(ctx, nil); err != nil {
 		return "", fmt.Errorf("kafka/wire: asking for the cluster id: %w", err)
 	}
