@@ -211,6 +211,32 @@ func holesShown(holes map[string][]int64) map[string]string {
 	return shown
 }
 
+// matchEffects gives each effect key the application, an index of out.Applied, that
+// it can be of. An id that was delivered under several numbers was applied under
+// some of them, and a number may have been claimed by several ids: as many as can
+// be are matched, by augmenting paths.
+func matchEffects(c *Case, out *Outcome) map[string]int {
+	owner := map[string]int{}
+	var claim func(i int, tried map[string]bool) bool
+	claim = func(i int, tried map[string]bool) bool {
+		for _, k := range c.keysOf(out.Applied[i].Entity, out.Applied[i].ID) {
+			if _, sent := out.Effects[k]; !sent || tried[k] {
+				continue
+			}
+			tried[k] = true
+			if other, taken := owner[k]; !taken || claim(other, tried) {
+				owner[k] = i
+				return true
+			}
+		}
+		return false
+	}
+	for i := range out.Applied {
+		claim(i, map[string]bool{})
+	}
+	return owner
+}
+
 // compareEffects compares keys and attempts. Without an expectation every applied
 // event must have had one attempt, and nothing else.
 func compareEffects(c *Case, out *Outcome) (difference, bool) {
@@ -219,29 +245,21 @@ func compareEffects(c *Case, out *Outcome) (difference, bool) {
 		d.entity = entityOfKey(d.entity)
 		return d, differs
 	}
-	type event struct{ entity, id string }
-	applied := map[event]int{}
-	for _, e := range out.Applied {
-		applied[event{e.Entity, e.ID}]++
-	}
+	owner := matchEffects(c, out)
+	matched := make([]bool, len(out.Applied))
 	unclaimed := maps.Clone(out.Effects)
-	for _, e := range out.Applied {
-		// An id that was delivered under several numbers was applied under some of them.
-		found := 0
-		for _, k := range c.keysOf(e.Entity, e.ID) {
-			if attempts, sent := out.Effects[k]; sent {
-				found++
-				delete(unclaimed, k)
-				if attempts != 1 {
-					return difference{expected: k + ": 1", happened: fmt.Sprintf("%s: %d", k, attempts), entity: e.Entity, id: e.ID}, true
-				}
-			}
+	for k, i := range owner {
+		matched[i] = true
+		delete(unclaimed, k)
+	}
+	for _, k := range slices.Sorted(maps.Keys(owner)) {
+		if e, attempts := out.Applied[owner[k]], out.Effects[k]; attempts != 1 {
+			return difference{expected: k + ": 1", happened: fmt.Sprintf("%s: %d", k, attempts), entity: e.Entity, id: e.ID}, true
 		}
-		if want := applied[event{e.Entity, e.ID}]; found != want {
-			return difference{
-				expected: fmt.Sprintf("one effect for each of %d applications of %s", want, e.ID),
-				happened: fmt.Sprintf("%d effects", found), entity: e.Entity, id: e.ID,
-			}, true
+	}
+	for i, e := range out.Applied {
+		if !matched[i] {
+			return difference{expected: "one effect for each application of " + e.ID, happened: "an application without one", entity: e.Entity, id: e.ID}, true
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(unclaimed)) {
