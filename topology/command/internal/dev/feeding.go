@@ -86,7 +86,7 @@ func (r *run) consumed(ctx context.Context, happened <-chan Kill) (Kill, bool, e
 		switch {
 		case err != nil:
 			return Kill{}, false, err
-		case now.seen() == now.records:
+		case now.consumed():
 			// A kill that began before that commit ended comes before its answer does.
 			select {
 			case k := <-happened:

@@ -16,14 +16,26 @@ type progress struct {
 // lost is delivered again.
 func (p progress) seen() int64 { return p.counts.Delivered - p.counts.Lost }
 
+// consumed reports whether every record was consumed. Where offsets wait for events
+// (redelivers), a kill lets some be counted twice: then it may answer too early.
+func (p progress) consumed() bool { return p.seen() >= p.records }
+
 // decided reports whether nothing is left to do: every record was consumed, and
 // none waits for anything.
 func (p progress) decided() bool {
-	return p.seen() == p.records && p.counts.Held == 0 && p.counts.Retrying == 0
+	return p.consumed() && p.counts.Held == 0 && p.counts.Retrying == 0
 }
 
-// waits reports whether all that is left waits for something that may never come.
-func (p progress) waits() bool { return p.seen() == p.records }
+// redelivers reports whether the offsets of a contract wait for events that are not
+// decided, so that what was decided behind them is delivered again after a kill.
+func redelivers(c policies.Contract) bool {
+	c = c.WithDefaults()
+	return c.Buffer == policies.BufferVolatile || c.Gap == policies.GapRetry
+}
+
+// settleTime is how long nothing may change before such a contract's app is taken
+// to have consumed everything.
+const settleTime = time.Second
 
 // patience says how long an app whose progress does not change is waited for, and
 // whether its contract lets an event wait for ever.
@@ -55,11 +67,13 @@ const (
 func judge(p progress, unchanged time.Duration, c policies.Contract) outcome {
 	quiet, forever := patience(c)
 	switch {
+	case p.decided() && redelivers(c) && unchanged < settleTime:
+		return goOn
 	case p.decided():
 		return idle
 	case unchanged < quiet:
 		return goOn
-	case forever && p.waits():
+	case forever && p.consumed():
 		return waits
 	default:
 		return stands

@@ -12,6 +12,8 @@ func TestJudge(t *testing.T) {
 	sequence := policies.Contract{MaxWait: 5 * time.Second, Retry: policies.Retry{Max: 3, Delay: time.Second}}
 	hold := sequence
 	hold.OnTimeout = policies.OnTimeoutHold
+	volatile := sequence
+	volatile.Buffer = policies.BufferVolatile
 	eventTime := policies.Contract{OrderBy: policies.ByEventTime, MaxWait: 5 * time.Second, Retry: policies.Retry{Max: -1}}
 	all := policies.Counts{Delivered: 10, Applied: 10}
 	held := policies.Counts{Delivered: 10, Applied: 7, Held: 3}
@@ -32,6 +34,8 @@ func TestJudge(t *testing.T) {
 		{"not all consumed yet", short, 0, hold, goOn},
 		{"nothing moves the watermark any more", held, 3 * time.Second, eventTime, waits},
 		{"in retry", policies.Counts{Delivered: 10, Applied: 9, Retrying: 1}, 0, sequence, goOn},
+		{"counted twice after a kill", policies.Counts{Delivered: 14, Applied: 10, Duplicate: 2, Lost: 2}, 2 * time.Second, volatile, idle},
+		{"perhaps not all consumed", all, 0, volatile, goOn},
 		{"lost ones came again", policies.Counts{Delivered: 12, Applied: 10, Lost: 2}, 0, sequence, idle},
 	} {
 		if got := judge(progress{10, c.counts}, c.unchanged, c.contract); got != c.want {
