@@ -119,7 +119,6 @@ func FuzzReadLetter(f *testing.F) {
 }
 
 func TestLetterCauseIsTheLastReason(t *testing.T) {
-	t.Parallel()
 	headers := policies.AppendLetter([]policies.Header{{Key: []byte("own"), Value: []byte("x")}}, &policies.Letter{Reason: policies.ReasonPoison, Rule: 13})
 	headers = policies.AppendLetter(headers, &policies.Letter{Reason: policies.ReasonUndecodable, Rule: policies.NoRule})
 	if reason, rule := policies.LetterCause(headers); string(reason) != "undecodable" || string(rule) != "-" {

@@ -154,3 +154,22 @@ func TestDamageIsNeverUsed(t *testing.T) {
 		})
 	}
 }
+
+// A crash while Badger makes a log leaves a file of no bytes; it costs nothing.
+func TestUnbornLogsAreNoDamage(t *testing.T) {
+	t.Parallel()
+	s := stream{pad: 60}
+	dir, end := written(t, s)
+	for _, name := range []string{"00003.mem", "000004.vlog"} {
+		if err := os.WriteFile(filepath.Join(dir, rowsName, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db := openTest(t, dir)
+	if err := db.Refused(); err != nil || s.from(db) != end {
+		t.Errorf("refused %v, open at %d, want %d", err, s.from(db), end)
+	}
+	if err := errors.Join(s.check(t, db, end), db.Close()); err != nil {
+		t.Error(err)
+	}
+}

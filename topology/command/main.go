@@ -127,6 +127,8 @@ func classify(err error) error {
 		return exitError{exitRefused, err, "put the offsets back; or go on from where they are with --accept-offsets"}
 	case errors.As(err, &count):
 		return exitError{exitRefused, err, "leave --partitions out, or take another --data-dir"}
+	case errors.Is(err, dev.ErrTooFew):
+		return exitError{exitUsage, err, "kill less often, or feed more events"}
 	case errors.Is(err, kafka.ErrTLS):
 		return exitError{exitMalformed, err, "correct kafka.tls of the topology file, or the port that kafka.brokers names"}
 	case errors.Is(err, kafka.ErrCredentials):

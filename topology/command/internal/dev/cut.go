@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -17,6 +18,9 @@ const (
 	tailChunks = 2
 )
 
+// ErrTooFew says that there are not enough events to leave work for every kill.
+var ErrTooFew = errors.New("dev: too few events to deliver")
+
 // cut cuts the deliveries into a segment for each kill and one more. Where it can, it
 // cuts between windows of the shuffle: then no event waits across a cut for one that
 // is not lost, however long the app takes to come back.
@@ -31,7 +35,7 @@ func cut(deliveries []feed.Delivery, window, kills int) ([]segment, error) {
 	sizes = append(sizes, tailChunks)
 	chunks := kills*killChunks + tailChunks
 	if len(deliveries) < chunks {
-		return nil, fmt.Errorf("dev: %d kills need %d events to deliver, there are %d: kill less often, or feed more", kills, chunks, len(deliveries))
+		return nil, fmt.Errorf("%w: --kill %d, and one kill behind a commit, need %d, there are %d", ErrTooFew, kills-1, chunks, len(deliveries))
 	}
 	places := between(deliveries, window)
 	if len(places) < 2*chunks {
