@@ -16,6 +16,19 @@ import (
 type assignment struct {
 	*run
 	owner map[decide.Task]*worker
+	ended <-chan struct{} // closed when Run is to end
+}
+
+// moving says that tasks move, or, when Run is to end, that they go.
+func (a *assignment) moving() {
+	a.status.update(func(s *State) {
+		select {
+		case <-a.ended:
+			enter(s, Stopping)
+		default:
+			enter(s, Rebalancing)
+		}
+	})
 }
 
 // Assigned implements kafka.GroupHandler. Tasks that are missing in the assignment
@@ -52,7 +65,7 @@ func (a *assignment) Revoked(partitions []record.TopicPartition) {
 	tasks := a.touched(partitions)
 	a.watch.rebalanced(metrics.Revoked)
 	a.log.Info("tasks revoked", "tasks", len(tasks))
-	a.status.update(func(s *State) { enter(s, Rebalancing) })
+	a.moving()
 	until := a.cfg.now().Add(a.cfg.releaseWait())
 	done := map[*worker]chan struct{}{}
 	to := a.byOwner(a.members.find(tasks))
@@ -77,7 +90,7 @@ func (a *assignment) Lost(partitions []record.TopicPartition) {
 	tasks := a.touched(partitions)
 	a.watch.rebalanced(metrics.Lost)
 	a.log.Warn("tasks lost", "tasks", len(tasks))
-	a.status.update(func(s *State) { enter(s, Rebalancing) })
+	a.moving()
 	to := a.byOwner(a.members.drop(tasks))
 	a.tell(to, func(holdings []decide.Holding) message { return message{drop: holdings} })
 	a.forget(tasks)

@@ -198,7 +198,7 @@ func (r *run) join(ctx context.Context) (err error) {
 	r.status.update(func(s *State) { enter(s, Rebalancing) })
 	left := context.AfterFunc(ctx, func() { r.status.update(func(s *State) { enter(s, Stopping) }) })
 	defer left()
-	err = group.Run(ctx, &assignment{run: r, owner: map[decide.Task]*worker{}})
+	err = group.Run(ctx, &assignment{run: r, owner: map[decide.Task]*worker{}, ended: ctx.Done()})
 	r.failing.Lock()
 	defer r.failing.Unlock()
 	switch {
