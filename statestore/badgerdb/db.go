@@ -265,7 +265,7 @@ func (db *DB) Close() error {
 	case <-db.ended:
 	case <-db.broken: // the flusher may wait for Badger, which tries for ever
 	}
-	err = errors.Join(err, db.disk.close(), db.lock.Close())
+	err = errors.Join(err, db.disk.close(), unlock(db.lock))
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	db.err = ErrClosed

@@ -69,7 +69,8 @@ func child(dir string) error {
 // A process that is killed at any moment leaves a directory whose checkpoint is not
 // ahead of its rows, and keeps all that Flush returned for.
 func TestKill(t *testing.T) {
-	t.Parallel()
+	// Not parallel: a child that is being started holds the files of the tests beside it,
+	// and with them the lock that Badger gives back by closing.
 	random := rand.New(rand.NewPCG(*seed, 0))
 	dir := filepath.Join(t.TempDir(), "db")
 	s := killed()

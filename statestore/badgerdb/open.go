@@ -38,7 +38,7 @@ func Open(dir string, o Options) (*DB, error) {
 	}
 	d, found, refused, err := openOrReplace(dir, o)
 	if err != nil {
-		return fail(errors.Join(err, f.Close()))
+		return fail(errors.Join(err, unlock(f)))
 	}
 	db := newDB(dir, o, f, d)
 	db.refused = refused

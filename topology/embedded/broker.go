@@ -129,7 +129,7 @@ func (b *Broker) DeleteRecords(topic string, partition int32, offset int64) erro
 }
 
 // hold takes the data directory for this process.
-func hold(dir string) (unlock func(), err error) {
+func hold(dir string) (release func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("embedded: creating the data directory: %w", err)
 	}
@@ -141,5 +141,5 @@ func hold(dir string) (unlock func(), err error) {
 	if err := lock(f); err != nil {
 		return nil, errors.Join(fmt.Errorf("embedded: data directory %s is in use by another broker: %w", dir, err), f.Close())
 	}
-	return func() { _ = f.Close() }, nil
+	return func() { _ = unlock(f) }, nil
 }

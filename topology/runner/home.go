@@ -128,7 +128,7 @@ func (h *home) Close() error {
 	if h.lock == nil {
 		return nil
 	}
-	return h.lock.Close()
+	return unlock(h.lock)
 }
 
 // newName draws a name for an instance.
