@@ -25,19 +25,28 @@ func TestDrillsInSmall(t *testing.T) {
 		args, want string
 	}{
 		{"kill9 -kills 3 -instances 2 -events 6000 -partitions 4 -rate 1000", "kills 3, with an open transaction"},
-		{"stop -kills 1 -instances 2 -events 3000 -partitions 4 -rate 2000 -session 1s -transaction 2s", "refused when they woke:"}, // how many had work to commit is a matter of the moment
+		{"stop -kills 1 -instances 2 -events 3000 -partitions 4 -rate 2000 -session 1s -transaction 2s", "refused when they woke: 1 commits"},
 		{"storm -kills 4 -instances 2 -events 3000 -partitions 4 -every 1s", "storm 4: one leaves"},
 		{"timeout -kills 12 -instances 2 -events 4000 -partitions 4 -rate 1000", "EndTxn, applied                      injected   1, turned out committed   1, aborted   0"},
 		{"truncate -instances 2 -events 3000 -partitions 4 -rate 2000", "its committed offset stayed: true"},
 	} {
 		verb, _, _ := strings.Cut(c.args, " ")
 		t.Run(verb, func(t *testing.T) {
-			var out, log bytes.Buffer
-			if code := run(t.Context(), strings.Fields(c.args), nil, &out, &log); code != 0 {
-				t.Fatalf("exit code %d\n%s%s", code, out.String(), log.String())
+			var said string
+			// A busy machine may stop an instance that has nothing in hand: another seed
+			// then. Every run must be OK, and one of them must show what is wanted.
+			for attempt := 0; attempt < 3 && !strings.Contains(said, c.want); attempt++ {
+				var out, log bytes.Buffer
+				if code := run(t.Context(), strings.Fields(c.args), nil, &out, &log); code != 0 {
+					t.Fatalf("exit code %d\n%s%s", code, out.String(), log.String())
+				}
+				said = out.String()
+				if !strings.Contains(said, "\nOK: torture "+verb) || !strings.Contains(said, "seed ") {
+					t.Fatalf("it does not say OK and its seed:\n%s", said)
+				}
 			}
-			if s := out.String(); !strings.Contains(s, c.want) || !strings.Contains(s, "\nOK: torture "+verb) || !strings.Contains(s, "seed ") {
-				t.Errorf("it does not say %q, OK and its seed:\n%s", c.want, s)
+			if !strings.Contains(said, c.want) {
+				t.Errorf("it does not say %q:\n%s", c.want, said)
 			}
 		})
 	}
