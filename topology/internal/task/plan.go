@@ -85,9 +85,6 @@ func (p *Plan) DeadLetters() string {
 	return p.node.DLQ
 }
 
-// Durable reports whether held events survive a restart; true without an order.
-func (p *Plan) Durable() bool { return p.order == nil || p.order.Contract().Buffer != "volatile" }
-
 // Outputs returns the topics of the sinks and tables.
 func (p *Plan) Outputs() []Output {
 	var out []Output
