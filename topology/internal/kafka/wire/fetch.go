@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,7 +28,7 @@ func (c *cluster) Fetcher(opts kafka.FetchOptions) (kafka.Fetcher, error) {
 	if opts.PartitionMaxBytes == 0 {
 		opts.PartitionMaxBytes = 1 << 20
 	}
-	f := &fetcher{cluster: c, opts: opts, last: map[record.TopicPartition]mark{}}
+	f := &fetcher{cluster: c, opts: opts, last: map[record.TopicPartition]mark{}, stale: map[record.TopicPartition]bool{}}
 	f.stalls.limit = stallLimit
 	f.route = c.router(func(conf *sarama.Config) { conf.Net.ReadTimeout += opts.MaxWait })
 	return f, c.keep(f)
@@ -40,6 +41,7 @@ type fetcher struct {
 	route   *router
 	calls   int64
 	last    map[record.TopicPartition]mark // what the caller knows
+	stale   map[record.TopicPartition]bool // whose leader is to be asked for again
 	stalls  stalls
 }
 
@@ -74,7 +76,7 @@ func (f *fetcher) Fetch(ctx context.Context, positions []kafka.Position) ([]kafk
 	)
 	f.calls++
 	for {
-		byLeader, complete, err := f.plan(ctx, positions, answers, started)
+		byLeader, complete, err := f.plan(ctx, positions, started)
 		if err != nil {
 			return nil, fmt.Errorf("kafka/wire: fetching: %w", err)
 		}
@@ -82,18 +84,19 @@ func (f *fetcher) Fetch(ctx context.Context, positions []kafka.Position) ([]kafk
 			// One idle leader must not hold back what another has.
 			err = f.round(ctx, byLeader, positions, answers, 0)
 		}
-		if err == nil && !f.news(answers) {
+		moved := slices.ContainsFunc(answers, func(a answer) bool { return a.stale })
+		if err == nil && !moved && !f.news(answers) {
 			err = f.round(ctx, byLeader, positions, answers, max(f.opts.MaxWait-time.Since(started), 0))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("kafka/wire: fetching: %w", err)
 		}
-		out, failed := f.collect(answers)
+		out, failed := f.collect(positions, answers)
 		if len(out) > 0 || complete && (!failed || time.Since(started) >= f.opts.MaxWait) {
 			return out, nil
 		}
 		for i := range answers {
-			answers[i] = answer{stale: answers[i].stale}
+			answers[i] = answer{}
 		}
 		if err := f.route.wait(ctx, &b); err != nil {
 			return nil, fmt.Errorf("kafka/wire: fetching: %w", err)
@@ -102,14 +105,15 @@ func (f *fetcher) Fetch(ctx context.Context, positions []kafka.Position) ([]kafk
 }
 
 // plan groups the positions by the address of their leader. Metadata is asked for
-// when a leader is not known, or was not the leader in the last round. complete
+// when a leader is not known, or was not the leader when it was last asked, be it
+// in an earlier call: the others may have had news then. complete
 // says that every partition exists; one that does not for long is an error.
-func (f *fetcher) plan(ctx context.Context, positions []kafka.Position, answers []answer, started time.Time) (byLeader map[string][]int, complete bool, err error) {
+func (f *fetcher) plan(ctx context.Context, positions []kafka.Position, started time.Time) (byLeader map[string][]int, complete bool, err error) {
 	for refreshed := false; ; refreshed = true {
 		byLeader = map[string][]int{}
 		var ask []string
 		for i, p := range positions {
-			if addr, _, ok := f.route.leader(p.TopicPartition); ok && !answers[i].stale {
+			if addr, _, ok := f.route.leader(p.TopicPartition); ok && !f.stale[p.TopicPartition] {
 				byLeader[addr] = append(byLeader[addr], i)
 			} else {
 				ask = append(ask, p.Topic)
@@ -133,9 +137,7 @@ func (f *fetcher) plan(ctx context.Context, positions []kafka.Position, answers 
 		if err := f.route.refresh(ctx, ask); err != nil {
 			return nil, false, err
 		}
-		for i := range answers {
-			answers[i].stale = false
-		}
+		clear(f.stale)
 	}
 }
 
@@ -340,9 +342,12 @@ func markOf(got *kafka.Fetched, call int64) mark {
 }
 
 // collect returns what is new, and whether a partition has no answer.
-func (f *fetcher) collect(answers []answer) (out []kafka.Fetched, failed bool) {
+func (f *fetcher) collect(positions []kafka.Position, answers []answer) (out []kafka.Fetched, failed bool) {
 	for i := range answers {
 		a := &answers[i]
+		if a.stale {
+			f.stale[positions[i].TopicPartition] = true
+		}
 		if !a.have {
 			failed = true
 			continue

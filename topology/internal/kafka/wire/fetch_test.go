@@ -231,3 +231,37 @@ func TestPassesBatchesWithoutRecords(t *testing.T) {
 		t.Errorf("answered %+v, want the position 15", got)
 	}
 }
+
+// A leader that moves is found while the other partition is idle: that one's empty
+// answer must not make the fetcher forget that it asked the wrong broker.
+func TestFollowsALeaderBesideAnIdlePartition(t *testing.T) {
+	t.Parallel()
+	b := start(t, embedded.Options{Ports: []int{0, 0, 0}})
+	c := cluster1(t, b)
+	newTopic(t, c, "beside", 2)
+	must(t, b.MoveLeader("beside", 0, 0))
+	must(t, b.MoveLeader("beside", 1, 1))
+	f, err := c.Fetcher(kafka.FetchOptions{MaxWait: 50 * time.Millisecond})
+	must(t, err)
+	moved := record.TopicPartition{Topic: "beside", Partition: 1}
+	positions := []kafka.Position{{TopicPartition: record.TopicPartition{Topic: "beside"}}, {TopicPartition: moved}}
+	_, err = f.Fetch(t.Context(), positions) // learns the leaders, and that both are empty
+	must(t, err)
+	must(t, b.MoveLeader("beside", 1, 2))
+	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer"})
+	must(t, p.Begin())
+	must(t, p.Produce(t.Context(), []record.Output{{TopicPartition: moved, Value: []byte("here")}}))
+	_, err = p.Flush(t.Context())
+	must(t, err)
+	must(t, p.End(t.Context(), true))
+	for range 3 {
+		answer, err := f.Fetch(t.Context(), positions)
+		must(t, err)
+		for _, got := range answer {
+			if len(got.Records) == 1 && string(got.Records[0].Value) == "here" {
+				return
+			}
+		}
+	}
+	t.Fatal("the record at the new leader was not read in three calls")
+}
