@@ -32,7 +32,7 @@ func (h *Host) Outcome() (scenario.Outcome, error) {
 		Applied: slices.Clone(h.out.applied), Rebuilds: slices.Clone(h.out.rebuilds),
 		Compensated: slices.Clone(h.out.compensated), Resolved: slices.Clone(h.out.resolved),
 		Unordered: slices.Clone(h.out.unordered), Suppressed: slices.Clone(h.out.suppressed),
-		Holes: map[string][]int64{}, Effects: maps.Clone(h.out.effects), Last: map[string]int64{},
+		Holes: map[string][]scenario.Span{}, Effects: maps.Clone(h.out.effects), Last: map[string]int64{},
 		State: maps.Clone(h.disk.states), Commit: map[int]int64{}, Diff: maps.Clone(h.out.diff),
 		Counts: map[int]policies.Counts{}, Decisions: slices.Clone(h.out.decisions),
 	}
@@ -75,9 +75,7 @@ func (h *Host) rows(o *scenario.Outcome) {
 			o.Parked = append(o.Parked, scenario.Entry{Entity: entity, ID: entity})
 		}
 		row.Holes(func(from, to int64) {
-			for n := from; n <= to; n++ {
-				o.Holes[entity] = append(o.Holes[entity], n)
-			}
+			o.Holes[entity] = append(o.Holes[entity], scenario.Span{From: from, To: to})
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -197,15 +198,32 @@ func byEntity(ids, entities []string) []string {
 	return grouped
 }
 
-func compareHoles(expected, happened map[string][]int64) (difference, bool) {
-	return compareWhole(holesShown(expected), holesShown(happened))
+func compareHoles(expected map[string][]int64, happened map[string][]Span) (difference, bool) {
+	wanted := map[string][]Span{}
+	for entity, numbers := range expected {
+		for _, n := range numbers {
+			wanted[entity] = append(wanted[entity], Span{n, n})
+		}
+	}
+	return compareWhole(holesShown(wanted), holesShown(happened))
 }
 
-func holesShown(holes map[string][]int64) map[string]string {
+// holesShown writes the numbers ascending, those without a break between them as one
+// span, so that equal sets have equal texts.
+func holesShown(holes map[string][]Span) map[string]string {
 	shown := map[string]string{}
-	for entity, numbers := range holes {
-		if len(numbers) > 0 {
-			shown[entity] = fmt.Sprint(slices.Sorted(slices.Values(numbers)))
+	for entity, spans := range holes {
+		spans = slices.SortedFunc(slices.Values(spans), func(a, b Span) int { return cmp.Compare(a.From, b.From) })
+		var joined []Span
+		for _, s := range spans {
+			if last := len(joined) - 1; last >= 0 && joined[last].To == s.From-1 {
+				joined[last].To = s.To
+				continue
+			}
+			joined = append(joined, s)
+		}
+		if len(joined) > 0 {
+			shown[entity] = fmt.Sprint(joined)
 		}
 	}
 	return shown

@@ -1,6 +1,10 @@
 package scenario
 
-import "github.com/streamrun/streamrun/policies"
+import (
+	"fmt"
+
+	"github.com/streamrun/streamrun/policies"
+)
 
 // A File is one parsed scenario file.
 type File struct {
@@ -111,6 +115,23 @@ func (e Entry) String() string {
 	return e.ID + " " + e.Note
 }
 
+// A Span is the numbers From to To, both included. A hole may be as wide as numbers
+// are, so that nothing counts its numbers out.
+type Span struct{ From, To int64 }
+
+// String returns "[2 3]" without the brackets, or "2..99" of a wide span.
+func (s Span) String() string {
+	const wide = 8
+	if s.To-s.From >= wide || s.To-s.From < 0 {
+		return fmt.Sprintf("%d..%d", s.From, s.To)
+	}
+	text := fmt.Sprint(s.From)
+	for n := s.From; n < s.To; n++ {
+		text += fmt.Sprint(" ", n+1)
+	}
+	return text
+}
+
 // An Outcome is what has become of everything delivered so far.
 //
 // Lists hold one Entry per delivery, except Applied, Compensated and Resolved
@@ -131,11 +152,11 @@ type Outcome struct {
 	Parked      []Entry
 	Unordered   []Entry // applied without their cause
 
-	Holes   map[string][]int64 // entity: numbers, ascending
-	Effects map[string]int     // effect key: attempts
-	Last    map[string]int64   // entity
-	State   map[string]string  // entity
-	Commit  map[int]int64      // partition: the offset to read next after a restart
+	Holes   map[string][]Span // entity: numbers given up
+	Effects map[string]int    // effect key: attempts
+	Last    map[string]int64  // entity
+	State   map[string]string // entity
+	Commit  map[int]int64     // partition: the offset to read next after a restart
 
 	Suppressed []Entry              // effect keys (in ID) that rebuilds did not send
 	Diff       map[string][2]string // entity: state before and after a rebuild, where they differ

@@ -106,10 +106,10 @@ func (t *Twin) poisoned(e *entity, n int, how manner, why string) {
 		t.giveUp(e, s)
 		fallthrough
 	case inOrder:
-		e.holes[s] = true
+		e.holes = e.holes.with(s, s)
 		e.pass(s)
 	case aheadOfTurn:
-		e.holes[s], e.passed[s] = true, true
+		e.holes, e.passed[s] = e.holes.with(s, s), true
 		e.pass(e.last)
 	default:
 	}

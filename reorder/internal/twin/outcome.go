@@ -18,7 +18,7 @@ func (t *Twin) Outcome() (scenario.Outcome, error) {
 	o := scenario.Outcome{
 		Resolved: slices.Clone(t.resolved), Rebuilds: slices.Clone(t.rebuilds), Suppressed: slices.Clone(t.suppressed),
 		Diff: maps.Clone(t.diff), Effects: maps.Clone(t.attempts), Decisions: slices.Clone(t.decisions),
-		Holes: map[string][]int64{}, Last: map[string]int64{}, State: map[string]string{},
+		Holes: map[string][]scenario.Span{}, Last: map[string]int64{}, State: map[string]string{},
 		Commit: map[int]int64{}, Counts: map[int]policies.Counts{},
 	}
 	for _, n := range t.applied {
@@ -58,7 +58,7 @@ func (t *Twin) Outcome() (scenario.Outcome, error) {
 			o.Last[name] = e.last
 		}
 		if len(e.holes) > 0 {
-			o.Holes[name] = slices.Sorted(maps.Keys(e.holes))
+			o.Holes[name] = e.holes.joined()
 		}
 		if e.parked {
 			o.Parked = append(o.Parked, entry(name, name, ""))

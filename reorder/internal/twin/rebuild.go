@@ -124,14 +124,12 @@ func (t *Twin) foldOther(live, shadow *entity, log []scenario.Event) {
 // the live last that the log lacks stay given up, as they are live.
 func (t *Twin) foldSequence(live, shadow *entity, log []scenario.Event) {
 	shadow.last = live.start - 1
-	shadow.holes, shadow.passed, shadow.ahead = map[int64]bool{}, map[int64]bool{}, map[int64]string{}
+	shadow.holes, shadow.passed, shadow.ahead = nil, map[int64]bool{}, map[int64]string{}
 	shadow.void = maps.Clone(live.void)
 	giveUpTo := func(n int64) { // as long as it was given up live
-		for m := shadow.next(); m < n && m <= live.last; m = shadow.next() {
-			if live.holes[m] {
-				shadow.holes[m] = true
-			}
-			shadow.pass(m)
+		for _, s := range shadow.undecided(min(n, live.last+1)) {
+			shadow.holes = shadow.holes.and(live.holes.within(s.From, s.To))
+			shadow.pass(s.To)
 		}
 	}
 	var numbers []int64
@@ -159,7 +157,7 @@ func (t *Twin) foldSequence(live, shadow *entity, log []scenario.Event) {
 				giveUpTo(live.last + 1)
 				return
 			}
-			shadow.holes[s] = true
+			shadow.holes = shadow.holes.with(s, s)
 			shadow.pass(s)
 			continue
 		case isNext:
@@ -167,11 +165,7 @@ func (t *Twin) foldSequence(live, shadow *entity, log []scenario.Event) {
 		case class.Early == policies.EarlyApply || live.holds(ev.ID):
 			shadow.ahead[s] = ev.ID
 		case t.c.Gap == policies.GapApply:
-			for n := shadow.last + 1; n < s; n++ {
-				if !shadow.decided(n) {
-					shadow.holes[n] = true
-				}
-			}
+			shadow.holes = shadow.holes.and(shadow.undecided(s))
 			shadow.pass(s)
 		default:
 			continue

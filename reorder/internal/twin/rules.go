@@ -237,7 +237,7 @@ func (t *Twin) place(e *entity, n int, l *look) {
 func (t *Twin) placeSequence(e *entity, n int, l *look) {
 	d := t.deliveries[n]
 	s := d.Sequence
-	if (s <= e.last || e.passed[s]) && !e.holes[s] {
+	if (s <= e.last || e.passed[s]) && !e.holes.has(s) {
 		if id, known := t.recorded(e, s); known && t.fault != conflictIsDuplicate {
 			t.letter(e, n, 7, policies.ReasonSequenceConflict, false, "number %d was decided for %s", s, id)
 			return
@@ -249,7 +249,7 @@ func (t *Twin) placeSequence(e *entity, n int, l *look) {
 		t.letter(e, n, 7, policies.ReasonSequenceConflict, false, "number %d is taken by %s", s, id)
 		return
 	}
-	if e.holes[s] {
+	if e.holes.has(s) {
 		if t.fault == lateIsDuplicate {
 			t.end(n, policies.Dropped, 7, policies.ReasonDuplicate, "")
 			return
@@ -351,7 +351,7 @@ func (t *Twin) late(e *entity, n int, rule policies.Rule) {
 	default:
 		t.letter(e, n, rule, policies.ReasonLate, false, "it is late")
 	}
-	delete(e.holes, d.Sequence)
+	e.holes = e.holes.without(d.Sequence, d.Sequence)
 }
 
 // letter puts a delivery into the dead-letter queue, which may be full (R19). An

@@ -99,11 +99,7 @@ func (t *Twin) giveUp(e *entity, before int64) {
 	if t.fault == holesForgotten {
 		return
 	}
-	for n := e.last + 1; n < before; n++ {
-		if !e.decided(n) {
-			e.holes[n] = true
-		}
-	}
+	e.holes = e.holes.and(e.undecided(before))
 }
 
 // isBlocked says whether an event whose turn it is waits for its cause (R18).

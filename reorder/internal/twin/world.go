@@ -53,7 +53,7 @@ type entity struct {
 	known bool // an event got past R0 and R1
 
 	epoch, start, last int64
-	holes              map[int64]bool   // given up; all at or below last but those in passed
+	holes              numbers          // given up; all at or below last but those in passed
 	ahead              map[int64]string // applied above last: their ids
 	void               map[int64]string // above last, with the id that made each void
 	passed             map[int64]bool   // above last and given up: an event applied early that turned out poison
@@ -151,7 +151,7 @@ func (w *world) clone() *world {
 
 func (e *entity) clone() *entity {
 	c := *e
-	c.holes, c.passed = maps.Clone(e.holes), maps.Clone(e.passed)
+	c.holes, c.passed = slices.Clone(e.holes), maps.Clone(e.passed)
 	c.ahead, c.void = maps.Clone(e.ahead), maps.Clone(e.void)
 	c.memory, c.content = slices.Clone(e.memory), slices.Clone(e.content)
 	c.letters = slices.Clone(e.letters)
@@ -182,12 +182,27 @@ func (e *entity) decided(n int64) bool {
 	return ahead || void || e.passed[n]
 }
 
+// undecided returns the numbers above last and before a number that are not decided.
+func (e *entity) undecided(before int64) numbers {
+	open := numbers{}.with(e.last+1, before-1)
+	for n := range e.ahead {
+		open = open.without(n, n)
+	}
+	for n := range e.void {
+		open = open.without(n, n)
+	}
+	for n := range e.passed {
+		open = open.without(n, n)
+	}
+	return open.joined()
+}
+
 // pass moves last to n, and on over the numbers behind it that were applied ahead
 // or given up. Void numbers that it passes become holes; it does not go on over them.
 func (e *entity) pass(n int64) {
 	for v := range e.void {
 		if v <= n {
-			e.holes[v] = true
+			e.holes = e.holes.with(v, v)
 			delete(e.void, v)
 		}
 	}
@@ -222,7 +237,7 @@ func (e *entity) letterOf(id string, deliveries []*delivery) bool {
 // reset starts the numbers of an entity again (R2).
 func (e *entity) reset(epoch, start int64) {
 	e.epoch, e.start, e.last = epoch, start, start-1
-	e.holes, e.passed = map[int64]bool{}, map[int64]bool{}
+	e.holes, e.passed = nil, map[int64]bool{}
 	e.ahead, e.void = map[int64]string{}, map[int64]string{}
 	e.timer, e.asked = holeTimer{}, nil
 }

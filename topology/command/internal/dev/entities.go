@@ -7,6 +7,7 @@ import (
 	"github.com/streamrun/streamrun/reorder"
 	"github.com/streamrun/streamrun/statestore"
 	"github.com/streamrun/streamrun/topology"
+	"github.com/streamrun/streamrun/topology/command/internal/fold"
 )
 
 // An entity is what the app has stored of one.
@@ -14,18 +15,7 @@ type entity struct {
 	value  []byte // nil: no state
 	parked bool
 	last   int64
-	holes  []span
-}
-
-// A span is a range of numbers, both ends included.
-type span struct{ from, to int64 }
-
-// String returns "4" or "4 to 7".
-func (s span) String() string {
-	if s.from == s.to {
-		return fmt.Sprint(s.from)
-	}
-	return fmt.Sprintf("%d to %d", s.from, s.to)
+	holes  []fold.Span
 }
 
 // entitiesOf reads the slots of a task's rows: the order row and the one store.
@@ -47,7 +37,7 @@ func entitiesOf(c policies.Contract, rows statestore.Backend, into map[string]*e
 			}
 			order := machine.RowOf(&topology.Entity{ID: id, Stored: parts[0]})
 			e.parked, e.last = order.Parked(), order.Last()
-			order.Holes(func(from, to int64) { e.holes = append(e.holes, span{from, to}) })
+			order.Holes(func(from, to int64) { e.holes = append(e.holes, fold.Span{From: from, To: to}) })
 		}
 		into[id] = e
 		return nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/streamrun/streamrun/policies"
 	"github.com/streamrun/streamrun/topology/command/internal/feed"
+	"github.com/streamrun/streamrun/topology/command/internal/fold"
 )
 
 // notesOf names every entity that did not go its whole way: parked, with holes,
@@ -45,7 +46,7 @@ func notesOf(w *world, v *verification, losses []feed.Loss) []Note {
 			}
 		}
 		if len(r.Missing) > 0 && r.Unknown == "" {
-			parts = append(parts, "never delivered "+spanList(spansOf(slices.Clone(r.Missing))))
+			parts = append(parts, "never delivered "+spanList(r.Missing))
 		}
 		if list := letters[id]; len(list) > 0 {
 			parts = append(parts, "dead letters "+letterList(list))
@@ -82,7 +83,7 @@ func wholly(losses []feed.Loss, v *verification) []Note {
 	return notes
 }
 
-func spanList(spans []span) string {
+func spanList(spans []fold.Span) string {
 	words := make([]string, len(spans))
 	for i, s := range spans {
 		words[i] = s.String()

@@ -400,29 +400,32 @@ func (w *world) checkGaps(results map[string]*fold.Result) Check {
 		if r.Parked != e.parked {
 			d.add("%s: parked %v, must be %v", id, e.parked, r.Parked)
 		}
-		holes := slices.Clone(r.Passed)
+		var holes []fold.Span
+		for _, n := range r.Passed {
+			holes = append(holes, fold.Span{From: n, To: n})
+		}
 		if pass {
 			holes = append(holes, r.Missing...)
 		}
-		if want := spansOf(holes); !slices.Equal(want, e.holes) {
+		if want := joined(holes); !slices.Equal(want, e.holes) {
 			d.add("%s: holes %v, must be %v", id, e.holes, want)
 		}
 	}
 	return d.check("parked entities and holes", "as the fold finds gaps")
 }
 
-// spansOf joins numbers into spans.
-func spansOf(numbers []int64) []span {
-	slices.Sort(numbers)
-	var spans []span
-	for _, n := range numbers {
-		if last := len(spans) - 1; last >= 0 && spans[last].to+1 == n {
-			spans[last].to = n
+// joined returns spans ascending, neighbours as one.
+func joined(spans []fold.Span) []fold.Span {
+	slices.SortFunc(spans, func(a, b fold.Span) int { return cmp.Compare(a.From, b.From) })
+	var all []fold.Span
+	for _, s := range spans {
+		if last := len(all) - 1; last >= 0 && all[last].To+1 == s.From {
+			all[last].To = s.To
 			continue
 		}
-		spans = append(spans, span{n, n})
+		all = append(all, s)
 	}
-	return spans
+	return all
 }
 
 // checkAgain asks, where this run delivered nothing new, that it changed nothing.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/streamrun/streamrun/policies"
+	"github.com/streamrun/streamrun/topology/command/internal/fold"
 	"github.com/streamrun/streamrun/topology/config"
 	"github.com/streamrun/streamrun/topology/internal/record"
 )
@@ -155,7 +156,7 @@ func TestVerifySeesEveryFault(t *testing.T) {
 		{"a letter of no event", func(w *world) { w.letters[0].Offset = 99 }, []string{"events-1@99, which is no event of the input"}},
 		{"an entity that is parked without a reason", func(w *world) { w.stored["c"].parked = true }, []string{"c: parked true, must be false"}},
 		{"an entity that is not parked", func(w *world) { w.stored["b"].parked = false }, []string{"b: parked false, must be true"}},
-		{"a hole", func(w *world) { w.stored["a"].holes = []span{{1, 1}} }, []string{"a: holes [1], must be []"}},
+		{"a hole", func(w *world) { w.stored["a"].holes = []fold.Span{{From: 1, To: 1}} }, []string{"a: holes [1], must be []"}},
 	} {
 		w := rightWorld(t)
 		c.spoil(w)
@@ -176,7 +177,7 @@ func TestVerifyUnderOtherContracts(t *testing.T) {
 	w := rightWorld(t)
 	w.file = smallFile(t, "on_timeout: skip")
 	w.total = policies.Counts{Delivered: 6, Applied: 5, Duplicate: 1}
-	w.stored["b"] = &entity{value: []byte(`{"path":"/1/3"}`), holes: []span{{2, 2}}}
+	w.stored["b"] = &entity{value: []byte(`{"path":"/1/3"}`), holes: []fold.Span{{From: 2, To: 2}}}
 	w.table["b"], w.letters = w.stored["b"].value, nil
 	if got := verified(t, w); got != "" {
 		t.Errorf("skip: %s", got)

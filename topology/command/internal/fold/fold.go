@@ -54,13 +54,24 @@ type Rules struct {
 // nil state is that of an entity that has none. An error is the event's failure.
 type Apply func(event int, state any) (any, error)
 
+// A Span is the numbers From to To, both included.
+type Span struct{ From, To int64 }
+
+// String returns "4" or "4 to 7".
+func (s Span) String() string {
+	if s.From == s.To {
+		return fmt.Sprint(s.From)
+	}
+	return fmt.Sprintf("%d to %d", s.From, s.To)
+}
+
 // A Result is what must become of one entity.
 type Result struct {
 	State   any     // nil: none
 	Applied []int   // events, in their order
 	Refused []int   // events that must be dead letters, a repeated delivery of Invalid ones too
 	Waiting []int   // events that wait for ever
-	Missing []int64 // numbers below the greatest delivered that were never delivered
+	Missing []Span  // numbers below the greatest delivered that were never delivered, ascending
 	Passed  []int64 // numbers of events that failed and were passed over
 	Parked  bool    // it ended at a gap or a failure
 	Unknown string
@@ -178,11 +189,11 @@ func within(numbers []number, start, maxJump int64) int {
 }
 
 // missingOf returns the numbers between start and the greatest that are not there.
-func missingOf(numbers []number, start int64) (missing []int64) {
+func missingOf(numbers []number, start int64) (missing []Span) {
 	next := start
 	for _, n := range numbers {
-		for ; next < n.sequence; next++ {
-			missing = append(missing, next)
+		if next < n.sequence {
+			missing = append(missing, Span{next, n.sequence - 1})
 		}
 		next = n.sequence + 1
 	}
