@@ -11,9 +11,6 @@ import (
 	"github.com/streamrun/streamrun/topology"
 )
 
-// partitions is how many source partitions the one task has.
-const partitions = 32
-
 // A Host is one task in memory. It implements scenario.Host.
 type Host struct {
 	contract policies.Contract
@@ -90,7 +87,7 @@ func (h *Host) Payload(*topology.OrderEvent) []byte { return []byte(h.inHand.eve
 // start starts the process: the machine is restored from the disk, what is possible
 // is drained, and every pending effect is sent again.
 func (h *Host) start() error {
-	h.machine = reorder.NewMachine(h.contract, h, partitions)
+	h.machine = reorder.NewMachine(h.contract, h, scenario.Partitions)
 	h.slots, h.dirty, h.stopped = map[string]*topology.Entity{}, map[string]*topology.Entity{}, map[int][]*delivery{}
 	h.inHand = nil
 	for _, key := range sorted(h.disk.rows) {
@@ -220,8 +217,8 @@ func (h *Host) settle() error {
 
 // deliver brings a record to the process.
 func (h *Host) deliver(ev scenario.Event) error {
-	if ev.Partition < 0 || ev.Partition >= partitions {
-		return fmt.Errorf("host: partition %d: there are %d", ev.Partition, partitions)
+	if ev.Partition < 0 || ev.Partition >= scenario.Partitions {
+		return fmt.Errorf("host: partition %d: there are %d", ev.Partition, scenario.Partitions)
 	}
 	d := h.world.deliver(ev)
 	if ev.HasGeneration && ev.Generation < h.generation { // R1

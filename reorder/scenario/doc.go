@@ -34,5 +34,6 @@
 //     cannot hold is the nearest that it can. Anchors and aliases work; merge keys
 //     do not.
 //   - Retry, and classes by name, are merged with the defaults field by field.
-//   - A permuted case may have eight events; a longer one fails, and says so.
+//   - What can be no outcome of a host is a fault of the file: a reason that no letter
+//     has, a partition that no host has, more orders than are tried.
 package scenario

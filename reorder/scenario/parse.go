@@ -12,6 +12,18 @@ import (
 
 const schemaName = "ordering-vectors/1"
 
+// Partitions is how many source partitions a case may use: 0 to Partitions-1.
+const Partitions = 64
+
+// Bounds of what is done one by one.
+const (
+	maxPermuted = 8         // events of which every order is tried: 40,320 runs
+	maxFaults   = 1_000_000 // failures of one event
+)
+
+// maxTime bounds times so that a wait that is added to one is a time too.
+const maxTime = 1 << 62
+
 // Load reads the scenario file at path. The error is a *MalformedError with every
 // fault of the file, or says why the file cannot be read.
 func Load(path string) (*File, error) {
@@ -27,7 +39,10 @@ func Load(path string) (*File, error) {
 func Parse(name string, data []byte) (*File, error) {
 	r := &reader{file: name, anchors: map[string]ast.Node{}}
 	p := &parser{reader: r, ids: map[string]int{}}
-	file := p.file(r.document(data))
+	var file *File
+	if text, ok := r.utf8(data); ok {
+		file = p.file(r.document(text))
+	}
 	if len(r.problems) > 0 {
 		return nil, malformed(r.problems)
 	}
@@ -61,7 +76,10 @@ func (p *parser) file(root ast.Node) *File {
 			}})
 		}},
 		key{name: "cases", required: true, read: func(at *token.Token, n ast.Node) {
-			cases = p.list(n, "cases") // read below: the defaults may come after them
+			// Read below: the defaults may come after them.
+			if cases = p.list(n, "cases"); cases != nil && len(cases) == 0 {
+				p.report(start(n), "a file without cases proves nothing; give it one")
+			}
 		}},
 	)
 	for _, n := range cases {
@@ -77,6 +95,7 @@ func (p *parser) oneCase(n ast.Node) Case {
 	}
 	var steps []ast.Node
 	var expect ast.Node
+	var permute *token.Token
 	p.object(n, "a case",
 		key{name: "id", required: true, read: func(at *token.Token, n ast.Node) {
 			c.ID, _ = p.text(n, "the id of a case")
@@ -93,7 +112,7 @@ func (p *parser) oneCase(n ast.Node) Case {
 		key{name: "from", read: func(at *token.Token, n ast.Node) { c.From, _ = p.text(n, "from") }},
 		key{name: "doc", read: func(at *token.Token, n ast.Node) { c.Doc, _ = p.text(n, "doc") }},
 		key{name: "contract", read: func(at *token.Token, n ast.Node) { p.contract(n, &c.Contract) }},
-		key{name: "permute", read: func(at *token.Token, n ast.Node) { c.Permute, _ = p.truth(n, "permute") }},
+		key{name: "permute", read: func(at *token.Token, n ast.Node) { permute = at; c.Permute, _ = p.truth(n, "permute") }},
 		key{name: "steps", required: true, read: func(at *token.Token, n ast.Node) {
 			if steps = p.list(n, "steps"); steps != nil && len(steps) == 0 {
 				p.report(start(n), "a case has at least one step")
@@ -103,6 +122,9 @@ func (p *parser) oneCase(n ast.Node) Case {
 	)
 	finish(&c.Contract, c.ID)
 	c.Steps = p.steps(steps, c.Contract)
+	if n := len(c.deliveries()); c.Permute && n > maxPermuted {
+		p.report(permute, "case %s permutes %d events; every order is tried of at most %d", c.ID, n, maxPermuted)
+	}
 	if expect != nil {
 		c.Expect = p.expect(expect)
 	}
@@ -164,7 +186,7 @@ func (p *parser) step(n ast.Node, contract policies.Contract) (Step, place) {
 	}
 	p.object(n, "a step",
 		key{name: "at", required: true, read: func(_ *token.Token, n ast.Node) {
-			if v, ok := p.wide(n, "at"); ok {
+			if v, ok := p.between(n, "at", -maxTime, maxTime); ok {
 				s.At, at.time = v, start(n)
 			}
 		}},

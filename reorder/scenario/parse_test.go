@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -162,6 +163,31 @@ cases:
 	a, b := f.Cases[0], f.Cases[1]
 	if b.Contract.MaxHeld != 2 || !cmp.Equal(a.Steps, b.Steps) {
 		t.Errorf("b is %+v", b)
+	}
+}
+
+// Some editors put a byte order mark before the text.
+func TestAByteOrderMarkIsNoPartOfTheText(t *testing.T) {
+	for _, body := range []string{
+		"schema: ordering-vectors/1\ncases:\n- {id: a, steps: [{at: 0, tick: true}], expect: {}}\n",
+		"schema: ordering-vectors/3\ncases:\n- {id: a, steps: [{at: 0, tick: true}], expect: {}}\n",
+	} {
+		_, plain := Parse("a.yaml", []byte(body))
+		if _, marked := Parse("a.yaml", []byte("\ufeff"+body)); fmt.Sprint(marked) != fmt.Sprint(plain) {
+			t.Errorf("with a mark %v, without %v", marked, plain)
+		}
+	}
+}
+
+func TestWhatIsNotUTF8IsNamedByItsPlace(t *testing.T) {
+	for text, want := range map[string]string{
+		"schema: ordering-vectors/1\n# gr\u00fc\u00df dich, J\xfcrgen\ncases: []\n": "a.yaml:2:15: not UTF-8 text; save the file as UTF-8",
+		"\xff\xfes\x00":   "a.yaml:1:1: not UTF-8 text; save the file as UTF-8",
+		"\ufeffa\xe2\x82": "a.yaml:1:2: not UTF-8 text; save the file as UTF-8",
+	} {
+		if _, err := Parse("a.yaml", []byte(text)); err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
@@ -25,9 +26,9 @@ func (p *parser) event(n ast.Node, contract policies.Contract, logOf string) Eve
 			}
 		}}
 	}
-	count := func(name string, into *int) key {
+	count := func(name string, into *int, most int64) key {
 		return key{name: name, read: func(_ *token.Token, n ast.Node) {
-			v, _ := p.whole(n, name, 0)
+			v, _ := p.between(n, name, 0, most)
 			*into = int(v)
 		}}
 	}
@@ -37,7 +38,7 @@ func (p *parser) event(n ast.Node, contract policies.Contract, logOf string) Eve
 		text("d", &ev.Data), text("after", &ev.After),
 		{name: "fail", read: func(_ *token.Token, n ast.Node) { p.fail(n, &ev) }},
 		{name: "sink", read: func(_ *token.Token, n ast.Node) {
-			p.object(n, "sink", count("lost_ack", &ev.Sink.LostAck), count("down", &ev.Sink.Down))
+			p.object(n, "sink", count("lost_ack", &ev.Sink.LostAck, maxFaults), count("down", &ev.Sink.Down, maxFaults))
 		}},
 		{name: "e", read: func(_ *token.Token, n ast.Node) {
 			ev.Entity, _ = p.text(n, "e")
@@ -48,8 +49,8 @@ func (p *parser) event(n ast.Node, contract policies.Contract, logOf string) Eve
 	}
 	if logOf == "" {
 		keys = append(
-			keys, count("p", &ev.Partition),
-			key{name: "offset", read: func(_ *token.Token, n ast.Node) { ev.Offset, ev.HasOffset = p.whole(n, "offset", 0) }},
+			keys, count("p", &ev.Partition, Partitions-1),
+			key{name: "offset", read: func(_ *token.Token, n ast.Node) { ev.Offset, ev.HasOffset = p.between(n, "offset", 0, math.MaxInt64-1) }},
 			number("gen", &ev.Generation, &ev.HasGeneration),
 			key{name: "crash", read: func(_ *token.Token, n ast.Node) {
 				oneOf(p.reader, n, "crash", &ev.Crash, BeforeState, AfterState, AfterEffect)
@@ -76,6 +77,6 @@ func (p *parser) fail(n ast.Node, ev *Event) {
 		}
 		return
 	}
-	times, _ := p.whole(n, "fail", 0)
+	times, _ := p.between(n, "fail", 0, maxFaults)
 	ev.Fail = int(times)
 }

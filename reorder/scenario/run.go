@@ -7,10 +7,6 @@ import (
 	"github.com/streamrun/streamrun/policies"
 )
 
-// maxPermuted is the greatest number of events of which every order is tried:
-// 8! = 40,320 runs.
-const maxPermuted = 8
-
 // A Result is how one case went.
 type Result struct {
 	File string
@@ -45,16 +41,7 @@ func runCase(c *Case, newHost NewHost) Result {
 		r.try(c, c.Steps, newHost)
 		return r
 	}
-	var slots []int // indexes of the event steps
-	for i, s := range c.Steps {
-		if s.Kind == Deliver {
-			slots = append(slots, i)
-		}
-	}
-	if len(slots) > maxPermuted {
-		r.Err = fmt.Errorf("scenario: case %s permutes %d events; every order is tried of at most %d", c.ID, len(slots), maxPermuted)
-		return r
-	}
+	slots := c.deliveries()
 	permutations(len(slots), func(order []int) bool {
 		steps := append([]Step(nil), c.Steps...)
 		for to, from := range order {
@@ -69,6 +56,17 @@ func runCase(c *Case, newHost NewHost) Result {
 		return r.Pass
 	})
 	return r
+}
+
+// deliveries returns the indexes of the steps that deliver an event.
+func (c *Case) deliveries() []int {
+	var slots []int
+	for i, s := range c.Steps {
+		if s.Kind == Deliver {
+			slots = append(slots, i)
+		}
+	}
+	return slots
 }
 
 // permutations calls try with every order of 0..n-1, in lexicographic order, until it answers false.

@@ -200,18 +200,6 @@ func TestPermuteTriesEveryOrder(t *testing.T) {
 	}
 }
 
-func TestPermuteRefusesTooManyOrders(t *testing.T) {
-	f := fileOf(t, `
-- id: x
-  permute: true
-  steps: [`+strings.Repeat("{at: 0, ev: {e: A, s: 1}}, ", 9)+`]
-  expect: {}
-`)
-	if r := Run(f, always(Outcome{}))[0]; r.Pass || r.Err == nil {
-		t.Error(r.String())
-	}
-}
-
 func TestAHostThatBreaksFailsItsCaseOnly(t *testing.T) {
 	f := fileOf(t, `
 - id: error
@@ -259,6 +247,8 @@ func TestSimulateAnswersWithAnExitCode(t *testing.T) {
 		{"differs", "text", []string{good, good}, wrong, ExitDiffers, "2 cases: 0 pass, 2 FAIL", ""},
 		{"json", "json", []string{good}, wrong, ExitDiffers, `"field": "parked"`, ""},
 		{"malformed", "text", []string{good, "testdata/malformed/two.yaml", "testdata/malformed/list.yaml"}, Outcome{}, ExitMalformed, "", "list.yaml:1:1:"},
+		{"malformed: nothing to prove", "text", []string{"testdata/malformed/nothing.yaml"}, Outcome{}, ExitMalformed, "", "nothing.yaml:2:8:"},
+		{"malformed: too much to try", "text", []string{"testdata/malformed/bounds.yaml"}, Outcome{}, ExitMalformed, "", "bounds.yaml:4:3:"},
 		{"absent", "text", []string{"testdata/absent.yaml"}, Outcome{}, ExitMalformed, "", "absent.yaml"},
 		{"unknown format", "jsn", []string{good}, Outcome{}, ExitUsage, "", "did you mean json?"},
 		{"no file", "text", nil, Outcome{}, ExitUsage, "", "no file"},

@@ -1,11 +1,13 @@
 package scenario
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
 	"math/big"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 	yamlparser "github.com/goccy/go-yaml/parser"
@@ -19,6 +21,22 @@ type reader struct {
 	file     string
 	anchors  map[string]ast.Node
 	problems []Problem
+}
+
+// utf8 returns the text without the byte order mark that some editors put before it.
+func (r *reader) utf8(data []byte) ([]byte, bool) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if utf8.Valid(data) {
+		return data, true
+	}
+	var at int
+	for c, size := utf8.DecodeRune(data); c != utf8.RuneError || size > 1; c, size = utf8.DecodeRune(data[at:]) {
+		at += size
+	}
+	line := bytes.Count(data[:at], []byte("\n")) + 1
+	col := utf8.RuneCount(data[bytes.LastIndexByte(data[:at], '\n')+1:at]) + 1
+	r.problems = append(r.problems, Problem{r.file, line, col, "not UTF-8 text; save the file as UTF-8"})
+	return nil, false
 }
 
 // document returns the root of the only document in data, or nil.
@@ -238,14 +256,23 @@ func saturated(i *big.Int) int64 {
 	return math.MaxInt64
 }
 
-// whole reads an integer of at least least that int64 can hold.
+// whole reads an integer of at least least; one that int64 cannot hold becomes the
+// greatest it can.
 func (r *reader) whole(n ast.Node, what string, least int64) (int64, bool) {
+	return r.between(n, what, least, math.MaxInt64)
+}
+
+// between reads an integer of at least least and at most most.
+func (r *reader) between(n ast.Node, what string, least, most int64) (int64, bool) {
 	v, ok := r.wide(n, what)
-	if !ok {
+	switch {
+	case !ok:
 		return 0, false
-	}
-	if v < least {
+	case v < least:
 		r.report(start(n), "%s must be at least %d, not %d", what, least, v)
+		return 0, false
+	case v > most:
+		r.report(start(n), "%s must be at most %d, not %d", what, most, v)
 		return 0, false
 	}
 	return v, true
