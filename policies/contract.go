@@ -26,6 +26,8 @@ type Contract struct {
 	OnOverflow OnOverflow // what an event does that would exceed MaxHeld; default OnOverflowPause, OnOverflowSkip if OrderBy is ByEventTime
 
 	MaxWait  time.Duration // hole timer and causal wait; default 30 s
+	AutoWait bool          // the hole timer is estimated from how long past holes took to fill, from MinWait to MaxWait
+	MinWait  time.Duration // the shortest wait of AutoWait; default 10 ms
 	MaxHeld  int           // held events per entity; default 1000
 	IDMemory int           // remembered ids per entity; default 16
 	MaxHoles int           // ranges of holes, ahead and void numbers together, per entity; default 1000

@@ -5,6 +5,7 @@ import "time"
 // Defaults of the bounds and waits that have one value for every shape.
 const (
 	DefaultMaxWait   = 30 * time.Second
+	DefaultMinWait   = 10 * time.Millisecond
 	DefaultMaxHeld   = 1000
 	DefaultIDMemory  = 16
 	DefaultMaxHoles  = 1000
@@ -51,6 +52,9 @@ func (c Contract) WithDefaults() Contract {
 	def(&c.OnTimeout, OnTimeoutPark)
 	def(&c.OnOverflow, OnOverflowPause)
 	def(&c.MaxWait, DefaultMaxWait)
+	if c.AutoWait {
+		def(&c.MinWait, min(DefaultMinWait, c.MaxWait))
+	}
 	def(&c.MaxHeld, DefaultMaxHeld)
 	def(&c.IDMemory, DefaultIDMemory)
 	def(&c.MaxHoles, DefaultMaxHoles)

@@ -61,8 +61,8 @@ func (c *Contract) sequenceDepends(depends func(when bool, why string)) {
 	case c.Gap == GapApply:
 		depends(true, "an event that comes before its predecessor is applied before it, and its predecessor is late (gap: apply)")
 	default:
-		depends(c.OnTimeout == OnTimeoutPark, "an event that comes more than "+duration(c.MaxWait)+" after one that waits for it finds the entity parked (on_timeout: park); within that time the order makes no difference")
-		depends(c.OnTimeout == OnTimeoutSkip, "an event that comes more than "+duration(c.MaxWait)+" after one that waits for it is late (on_timeout: skip); within that time the order makes no difference")
+		depends(c.OnTimeout == OnTimeoutPark, "an event that comes more than "+duration(c.surelyWaits())+" after one that waits for it finds the entity parked (on_timeout: park); within that time the order makes no difference")
+		depends(c.OnTimeout == OnTimeoutSkip, "an event that comes more than "+duration(c.surelyWaits())+" after one that waits for it is late (on_timeout: skip); within that time the order makes no difference")
 		depends(c.OnOverflow == OnOverflowPark, fmt.Sprintf("an entity is parked when more than %d of its events would wait (on_overflow: park)", c.MaxHeld))
 		depends(c.OnOverflow == OnOverflowSkip, fmt.Sprintf("missing events are given up when more than %d of an entity would wait (on_overflow: skip)", c.MaxHeld))
 	}

@@ -3,6 +3,7 @@ package policies
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Sentence returns the contract's first half: what must be in order, and why.
@@ -96,6 +97,9 @@ func (c *Contract) waits() []string {
 // gapText says what an event does that comes before its turn.
 func (c *Contract) gapText() string {
 	s := "waits up to " + duration(c.MaxWait) + " for the missing ones"
+	if c.AutoWait {
+		s = "waits for the missing ones as long as is worth it by how long they took so far, " + c.waitText() + ","
+	}
 	switch c.Gap {
 	case GapReject:
 		return "is dead-lettered"
@@ -196,4 +200,20 @@ func (c *Contract) classText(cl Class) string {
 		differ(true, text)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// waitText is the wait of a hole: how long, or between which bounds.
+func (c *Contract) waitText() string {
+	if c.AutoWait {
+		return duration(c.MinWait) + " to " + duration(c.MaxWait)
+	}
+	return duration(c.MaxWait)
+}
+
+// surelyWaits is how long a hole is waited for at least.
+func (c *Contract) surelyWaits() time.Duration {
+	if c.AutoWait {
+		return c.MinWait
+	}
+	return c.MaxWait
 }

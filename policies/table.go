@@ -29,7 +29,7 @@ func (c Contract) Table() string {
 		{"reset", string(c.Reset), true},
 		{"gap", string(c.Gap), seq},
 		{"on_timeout", string(c.OnTimeout), held},
-		{"max_wait", duration(c.MaxWait), held},
+		{"max_wait", c.waitText(), held},
 		{"on_overflow", string(c.OnOverflow), true},
 		{"max_held", strconv.Itoa(c.MaxHeld), true},
 		{"buffer", string(c.Buffer), true},

@@ -12,14 +12,18 @@ func (v *validator) unused() {
 			check(u, "on_timeout", v.OnTimeout, usual.OnTimeout)
 			check(u, "max_wait", v.MaxWait, usual.MaxWait)
 		}
+		v.unusedAuto("order_by: " + string(v.OrderBy) + " has no missing numbers")
 		check(u, "max_holes", v.MaxHoles, usual.MaxHoles)
 		check(u, "max_jump", v.MaxJump, usual.MaxJump)
 		check(u, "on_version_backward", v.OnVersionBackward, usual.OnVersionBackward)
 		v.unusedInClasses(u, usual.Class)
-	} else if !v.holdsGaps() && !v.Causal {
+	} else if !v.holdsGaps() {
 		g := unusedFields{v: v, because: "gap: " + string(v.Gap) + " holds nothing, so no hole is waited for", fix: "leave it out, or say gap: buffer"}
-		check(g, "on_timeout", v.OnTimeout, usual.OnTimeout)
-		check(g, "max_wait", v.MaxWait, usual.MaxWait)
+		if !v.Causal {
+			check(g, "on_timeout", v.OnTimeout, usual.OnTimeout)
+			check(g, "max_wait", v.MaxWait, usual.MaxWait)
+		}
+		v.unusedAuto("gap: " + string(v.Gap) + " does not wait for them")
 	}
 	if v.OnOverflow == OnOverflowSkip && v.OrderBy != ByEventTime && !v.holdsGaps() && !v.Causal {
 		v.fault(CodeUnused, "on_overflow", "nothing is held behind a hole here, so there is no hole to skip", "say pause or park")
@@ -52,6 +56,13 @@ func (v *validator) unusedInClasses(u unusedFields, usual Class) {
 			check(u, "late", cl.Late, base.Late)
 		}
 	})
+}
+
+// unusedAuto reports an estimated wait that is never asked for.
+func (v *validator) unusedAuto(because string) {
+	if v.AutoWait {
+		v.fault(CodeUnused, "max_wait", "auto is how long missing numbers are worth waiting for, and "+because, "leave it out")
+	}
 }
 
 // holdsGaps reports whether events behind a hole are held until it closes.

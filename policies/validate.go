@@ -159,6 +159,16 @@ func (v *validator) bounds(c *Contract) {
 		c.Start = Start{}
 	}
 	wait(v, "max_wait", &c.MaxWait, DefaultMaxWait)
+	wait(v, "max_wait.min", &c.MinWait, DefaultMinWait)
+	longest := c.MaxWait
+	def(&longest, DefaultMaxWait)
+	switch {
+	case c.MinWait > 0 && !c.AutoWait:
+		v.fault(CodeUnused, "max_wait.min", "only a wait that is estimated has a shortest", "leave it out, or say max_wait: auto")
+	case c.MinWait > longest:
+		v.fault(CodeBadWait, "max_wait.min", duration(c.MinWait)+" is longer than the longest wait, "+duration(longest), "make it shorter, or max_wait longer")
+		c.MinWait = 0
+	}
 	count(v, "max_held", &c.MaxHeld, DefaultMaxHeld)
 	count(v, "id_memory", &c.IDMemory, DefaultIDMemory)
 	count(v, "max_holes", &c.MaxHoles, DefaultMaxHoles)

@@ -200,6 +200,7 @@ func (s *Sequencer) settle(ev *Event) {
 	switch ev.state {
 	case stateHeld:
 		if s.held.Delete(ev); s.held.Len() == 0 && s.row.rare != nil {
+			s.filled(s.row.next())
 			s.row.rare.hole = timer{}
 		}
 	case stateRetrying:

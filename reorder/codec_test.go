@@ -81,6 +81,16 @@ func goldenRows(t *testing.T) map[string][]byte {
 	add("timed", timed)
 
 	c = bySequence()
+	c.AutoWait, c.OnTimeout = true, policies.OnTimeoutSkip
+	learned := newRig(t, c)
+	learned.seq("A", 2)
+	learned.tick(70)
+	learned.seq("A", 1, 4)
+	learned.tick(5000) // 3 is given up
+	learned.seq("A", 3)
+	add("learned", learned)
+
+	c = bySequence()
 	c.Causal, c.Buffer = true, policies.BufferDurable
 	causal := newRig(t, c)
 	causal.seq("A", 1)
@@ -133,6 +143,12 @@ func recode(kind byte, key, value []byte) ([]byte, error) {
 			return nil, err
 		}
 		return e.appendLetter(nil), nil
+	}
+	if len(key) == 2 && key[1] == taskWaits {
+		w := newWaits(&policies.Contract{OrderBy: policies.BySequence, AutoWait: true, MaxWait: time.Minute})
+		in := &reader{b: value}
+		w.read(in)
+		return w.append(nil), in.end()
 	}
 	m := NewMachine(policies.Contract{OrderBy: policies.ByEventTime, Causal: true, Buffer: policies.BufferDurable}, quiet{}, 64)
 	if len(key) == 2 {

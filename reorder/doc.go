@@ -38,7 +38,8 @@
 //  6. What a durable buffer has taken stays in it until it is decided, local retries
 //     included: its offset may be committed and a restart decides about it again.
 //  7. What is cut by a budget goes on at the time at which it began, before the next
-//     input of the entity: a budget changes when a decision is made, but none.
+//     input of the entity: a budget changes when a decision is made, but none. (An
+//     estimated wait follows from what was learned when its hole opened.)
 //
 // # Non-obvious
 //
@@ -64,6 +65,7 @@
 //	entity row   01 entity                                 -> order row
 //	task row     02 00                                     -> watermarks
 //	             02 01 hash                                -> applied cause
+//	             02 02                                     -> waits
 //	held event   03 len entity  epoch  number              -> event
 //	letter       04 len entity  ordinal                    -> event, reason, rule
 //
@@ -83,7 +85,8 @@
 //	             ahead    as holes
 //	             void     u n, i from, u to-from, hash, then n-1 x { u gap-1, u to-from, hash }
 //	             winner   i version  i event time  text id
-//	             hole timer, causal timer   i number  i due  u arming  running (0 or 1)
+//	             hole timer    i number  i due  u arming  running (0 or 1)  i opened
+//	             causal timer  i number  i due  u arming  running (0 or 1)
 //	             asked, rung   i first number of the hole
 //	             evacuate reason     i arrival
 //	event        version  u flags
@@ -94,6 +97,8 @@
 //	letter       event  reason  rule
 //	watermarks   version  u n, n x { 0 | 1 i mark }
 //	cause        version  u ordinal
+//	waits        version  log2 of the factor  clean holes  u n
+//	             n x { u difference to the bucket before (-1)  u weight filled  u weight given up }
 //
 // reason is the index in reasonCodes; rule is 0 to 19, or 255 for none. Timers, asked,
 // rung, evacuate and arrival live as long as the held events: a volatile buffer leaves

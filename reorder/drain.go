@@ -71,6 +71,7 @@ func (s *Sequencer) rearm() {
 	row, x := s.row, s.row.rare
 	e := s.held.Min()
 	next := row.next()
+	s.filled(next)
 	if !s.bySeq || row.parked || e == nil || e.Number <= next || row.trying(next) != nil {
 		if x != nil {
 			x.hole = timer{}
@@ -79,7 +80,8 @@ func (s *Sequencer) rearm() {
 	}
 	x = row.more()
 	if !x.hole.set || x.hole.number != next {
-		x.hole = timer{set: true, on: true, number: next, due: s.now + s.wait, arm: s.arm()}
+		x.hole = timer{set: true, on: true, number: next, due: s.now + s.holeWait(), arm: s.arm()}
+		x.opened = s.now
 		s.emit(topology.Decision{Kind: topology.DecideArm, Rule: 11, Due: x.hole.due, From: next})
 	}
 	if s.contract.Gap == policies.GapRebuild && !row.retrying() { // while it waits the policy is not asked

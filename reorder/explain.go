@@ -51,7 +51,7 @@ func explain(c policies.Contract, d topology.Decision) string {
 		}
 		return fmt.Sprintf("%s is not consumed: entity %q holds %d events and no more", ev, entity, c.MaxHeld)
 	case topology.DecideAlarm:
-		return fmt.Sprintf("entity %q has waited %s for number %d and goes on waiting", entity, c.MaxWait, d.From)
+		return fmt.Sprintf("entity %q has waited %s for number %d and goes on waiting", entity, holeWaitText(c), d.From)
 	case topology.DecideRequestRebuild:
 		return fmt.Sprintf("a rebuild of entity %q from number %d is requested", entity, d.From)
 	case topology.DecideArm:
@@ -174,7 +174,7 @@ func because(c policies.Contract, d topology.Decision, m *policies.Metadata) str
 	case policies.ReasonRetryExhausted:
 		return fmt.Sprintf("earlier numbers were still missing after %d looks", max(c.Retry.Max, 0))
 	case policies.ReasonGapTimeout:
-		return fmt.Sprintf("an earlier number did not come within %s", c.MaxWait)
+		return "an earlier number did not come within " + holeWaitText(c)
 	case policies.ReasonPoison:
 		return fmt.Sprintf("the handler failed for good (a retryable failure is tried %d times)", max(c.Retry.Max, 0)+1)
 	case policies.ReasonVersionBackward:
@@ -195,4 +195,12 @@ func because(c policies.Contract, d topology.Decision, m *policies.Metadata) str
 		return "its partition does not fit its entity"
 	}
 	return string(d.Reason)
+}
+
+// holeWaitText says how long a hole is waited for.
+func holeWaitText(c policies.Contract) string {
+	if c.AutoWait {
+		return fmt.Sprintf("the wait that was worth it (%s to %s)", c.MinWait, c.MaxWait)
+	}
+	return c.MaxWait.String()
 }

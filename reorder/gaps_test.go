@@ -14,6 +14,7 @@ func TestGapsAreThoseOfTheRows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := bySequence()
 		c.OnTimeout = policies.OnTimeoutSkip
+		c.AutoWait = rapid.Bool().Draw(t, "auto")
 		r := newRig(t, c)
 		entities := []string{"A", "B", "C", "D", "E"}
 		now := int64(0)
@@ -34,7 +35,7 @@ func TestGapsAreThoseOfTheRows(t *testing.T) {
 				if row == nil || row.rare == nil || !row.rare.hole.on {
 					continue
 				}
-				if began := row.rare.hole.due - c.MaxWait.Milliseconds(); open == 0 || began < since {
+				if began := row.rare.opened; open == 0 || began < since {
 					since = began
 				}
 				open++

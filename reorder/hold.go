@@ -107,6 +107,7 @@ func (s *Sequencer) skip(ev *Event, rule policies.Rule) {
 	if from > last {
 		return
 	}
+	s.gaveUp()
 	row.skipTo(last)
 	row.ids.trim(s.contract.IDMemory, row.last)
 	s.emit(topology.Decision{Kind: topology.DecideSkip, Rule: rule, From: from, To: last})

@@ -2,6 +2,7 @@ package reorder
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -339,10 +340,10 @@ func TestWatermarksOutliveARestart(t *testing.T) {
 func TestTheOldestGapIsFoundBehindAnotherTimer(t *testing.T) {
 	t.Parallel()
 	stand := func(first, hole int64) *entity {
-		return &entity{due: timer{on: true, due: first}, row: Row{rare: &rare{hole: timer{on: hole != 0, due: hole}}}}
+		return &entity{due: timer{on: true, due: first}, row: Row{rare: &rare{hole: timer{on: hole != 0, due: hole}, opened: hole - 5}}}
 	}
 	h := timers{stand(1, 0), stand(2, 9), stand(3, 0), stand(8, 8), stand(12, 12), stand(7, 7)}
-	if got := h.hole(0); got != 7 {
+	if got := h.oldest(0, 5, math.MaxInt64); got != 2 {
 		t.Errorf("found %d", got)
 	}
 }

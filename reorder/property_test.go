@@ -72,6 +72,7 @@ func randomScript(seed uint64) script {
 	c.Class.Poison = pick(rnd, policies.PoisonPark, policies.PoisonSkip)
 	c.Class.Late = pick(rnd, policies.LateReject, policies.LateDrop, policies.LateCompensate)
 	c.Buffer = policies.BufferDurable
+	c.AutoWait = seed%4 == 0
 	s := script{contract: c}
 	for i := range 60 {
 		entity := string(rune('A' + rnd.IntN(3)))
@@ -140,6 +141,7 @@ func TestABudgetChangesWhenNotWhat(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
 		s := randomScript(seed)
+		s.contract.AutoWait = false // how long is estimated depends on what was learned before
 		whole, sliced := newRig(t, s.contract), newRig(t, s.contract)
 		whole.fate, sliced.fate, sliced.budget = fail, fail, 1
 		for _, step := range s.steps {

@@ -28,6 +28,7 @@ type rare struct {
 	arrival int64    // arrival number of the last held event in the orders without numbers
 
 	hole   timer // of the head hole; its number is the hole's first
+	opened int64 // when the head hole began to be waited for
 	causal timer // of the event held for its cause; its number is the event's
 	asked  mark  // the hole that a rebuild was requested for
 	rung   mark  // the hole that an alarm was given for

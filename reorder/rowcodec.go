@@ -81,7 +81,7 @@ func (r *Row) append(b []byte, durable bool) []byte {
 		b = appendText(b, x.winner.id)
 	}
 	if f.has(rowHoleTimer) {
-		b = x.hole.append(b)
+		b = appendInt(x.hole.append(b), x.opened)
 	}
 	if f.has(rowCausalTimer) {
 		b = x.causal.append(b)
@@ -138,6 +138,7 @@ func (r *Row) decode(value []byte) error {
 	}
 	if f.has(rowHoleTimer) {
 		x.hole = readTimer(in)
+		x.opened = in.int()
 	}
 	if f.has(rowCausalTimer) {
 		x.causal = readTimer(in)

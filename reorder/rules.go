@@ -190,6 +190,9 @@ func (s *Sequencer) place(ev *Event) {
 		return
 	}
 	if row.parked {
+		if s.auto != nil && ev.Number == row.next() { // it is what the entity was parked for
+			s.auto.late()
+		}
 		s.refuse(ev, policies.ReasonEntityParked, 6, true)
 		return
 	}
@@ -318,6 +321,9 @@ func (s *Sequencer) conflict(ev *Event) {
 
 // late decides about an event whose number is a hole (R8).
 func (s *Sequencer) late(ev *Event) {
+	if s.auto != nil {
+		s.auto.late()
+	}
 	if s.row.full(s.contract.MaxHoles) { // closing it could split a span
 		s.parkWith(ev, policies.ReasonEntityParked, 8)
 		return

@@ -17,10 +17,11 @@ type Sequencer struct {
 	bySeq     bool
 	byVersion bool
 	byTime    bool
-	plain     bool  // by sequence, not causal, versions only counted
-	hashPlace bool  // derived ids are remembered too: a reset gives their numbers away
-	wait      int64 // MaxWait, ms
-	delay     int64 // Retry.Delay, ms
+	plain     bool   // by sequence, not causal, versions only counted
+	hashPlace bool   // derived ids are remembered too: a reset gives their numbers away
+	wait      int64  // MaxWait, ms
+	auto      *waits // nil: every hole is waited for that long
+	delay     int64  // Retry.Delay, ms
 	retries   int
 	slack     int64
 	maxFuture int64
@@ -104,6 +105,7 @@ func NewSequencer(c policies.Contract, sources int, outside Outside) *Sequencer 
 		byTime:    c.OrderBy == policies.ByEventTime,
 		hashPlace: c.OrderBy != policies.BySequence || c.Reset == policies.ResetEpoch,
 		wait:      c.MaxWait.Milliseconds(),
+		auto:      newWaits(&c),
 		delay:     max(c.Retry.Delay.Milliseconds(), 1),
 		retries:   max(c.Retry.Max, 0),
 		slack:     c.Slack.Milliseconds(),
@@ -245,6 +247,7 @@ func (s *Sequencer) park(reason policies.Reason, rule policies.Rule) {
 	if s.held.Len() > 0 && s.row.more().evacuate == "" {
 		s.row.rare.evacuate = reason
 	}
+	s.gaveUp()
 	if x := s.row.rare; x != nil {
 		x.hole, x.causal = timer{}, timer{}
 	}

@@ -16,6 +16,7 @@ import (
 const (
 	taskWatermarks byte = 0
 	taskCause      byte = 1
+	taskWaits      byte = 2
 )
 
 // AppendRow implements topology.OrderMachine.
@@ -73,6 +74,10 @@ func (m *Machine) taskChanges(rows []change) []change {
 			m.savedMarks = value
 			rows = append(rows, change{[]byte{kindTask, taskWatermarks}, value})
 		}
+	}
+	if w := m.seq.auto; w != nil && w.changed {
+		w.changed = false
+		rows = append(rows, change{[]byte{kindTask, taskWaits}, w.append(nil)})
 	}
 	if m.causes == nil {
 		return rows
@@ -145,6 +150,10 @@ func (m *Machine) Restore(key, value []byte) error {
 
 func (m *Machine) restoreTask(key, value []byte) error {
 	in := &reader{b: value}
+	if len(key) == 2 && key[1] == taskWaits && m.seq.auto != nil {
+		m.seq.auto.read(in)
+		return in.end()
+	}
 	in.version()
 	switch {
 	case len(key) == 2 && key[1] == taskWatermarks:

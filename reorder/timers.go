@@ -32,28 +32,23 @@ func (m *Machine) retime(en *entity) {
 
 // Gaps implements topology.OrderMachine.
 func (m *Machine) Gaps() (open int, since int64) {
-	if due := m.timers.hole(0); m.gaps > 0 && due != noHole {
-		since = due - m.seq.wait
+	if m.gaps > 0 {
+		since = m.timers.oldest(0, m.seq.wait, math.MaxInt64)
 	}
 	return m.gaps, since
 }
 
-const noHole = math.MaxInt64
-
-// hole returns the earliest due time of a hole timer in the part of the heap below
-// i. Nothing below an entity whose hole is due first can be due before it, so that
-// only entities that try again are looked past.
-func (h timers) hole(i int) int64 {
-	if i >= len(h) {
-		return noHole
+// oldest returns since when the hole is waited for that is so longest, in the part of
+// the heap below i, or known if that is longer. No wait is longer than longest, so
+// that below an entity that is due that long after known there is no older one.
+func (h timers) oldest(i int, longest, known int64) int64 {
+	if i >= len(h) || minus(h[i].due.due, longest) >= known {
+		return known
 	}
-	due := int64(noHole)
 	if x := h[i].row.rare; x != nil && x.hole.on {
-		if due = x.hole.due; due == h[i].due.due {
-			return due
-		}
+		known = min(known, max(x.opened, minus(x.hole.due, longest)))
 	}
-	return min(due, h.hole(2*i+1), h.hole(2*i+2))
+	return h.oldest(2*i+2, longest, h.oldest(2*i+1, longest, known))
 }
 
 func (h *timers) remove(en *entity) {

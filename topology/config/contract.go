@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/goccy/go-yaml/ast"
+
 	"github.com/streamrun/streamrun/policies"
 )
 
@@ -35,7 +37,7 @@ func (r *reader) readContract(v value, g Guarantee) policies.Contract {
 	enum(f, "gap", &c.Gap, policies.GapBuffer, policies.GapReject, policies.GapRetry, policies.GapRebuild, policies.GapApply)
 	enum(f, "on_timeout", &c.OnTimeout, policies.OnTimeoutPark, policies.OnTimeoutSkip, policies.OnTimeoutRebuild, policies.OnTimeoutHold)
 	enum(f, "on_overflow", &c.OnOverflow, policies.OnOverflowPause, policies.OnOverflowSkip, policies.OnOverflowPark)
-	f.duration("max_wait", time.Millisecond, &c.MaxWait)
+	r.readWait(f, &c)
 	f.count("max_held", &c.MaxHeld)
 	f.count("id_memory", &c.IDMemory)
 	f.count("max_holes", &c.MaxHoles)
@@ -68,6 +70,27 @@ func (r *reader) readContract(v value, g Guarantee) policies.Contract {
 		r.contradictions(f, c, g)
 	}
 	return c.WithDefaults()
+}
+
+// readWait reads how long a hole is waited for: a duration, auto, or the bounds
+// between which it is estimated.
+func (r *reader) readWait(f fields, c *policies.Contract) {
+	v, ok := f.get("max_wait")
+	if !ok {
+		return
+	}
+	if _, bounds := v.node.(*ast.MappingNode); bounds {
+		c.AutoWait = true
+		b := r.mapping(v, "min", "max")
+		b.duration("min", time.Millisecond, &c.MinWait)
+		b.duration("max", time.Millisecond, &c.MaxWait)
+		return
+	}
+	if s, ok := v.node.(*ast.StringNode); ok && s.Value == "auto" {
+		c.AutoWait = true
+		return
+	}
+	f.duration("max_wait", time.Millisecond, &c.MaxWait)
 }
 
 // readStart reads a number, or first_seen.

@@ -25,7 +25,8 @@
 //	  gap: buffer                   # or reject, retry, rebuild, apply
 //	  on_timeout: park              # or skip, rebuild, hold
 //	  on_overflow: pause            # or skip, park
-//	  max_wait: 30s                 # for a missing event
+//	  max_wait: 30s                 # for a missing event; auto: as long as is worth it by how
+//	                                # long others took; {min: 10ms, max: 30s}: so, between these
 //	  max_held: 1000                # events per entity
 //	  id_memory: 16                 # ids per entity
 //	  max_holes: 1000               # ranges per entity

@@ -146,6 +146,22 @@ func TestPackageCommentIsAFile(t *testing.T) {
 	}
 }
 
+func TestTheWaitMayBeEstimated(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]policies.Contract{
+		"max_wait: 5s":                 {MaxWait: 5 * time.Second},
+		"max_wait: auto":               {AutoWait: true, MinWait: policies.DefaultMinWait, MaxWait: policies.DefaultMaxWait},
+		"max_wait: {min: 1s}":          {AutoWait: true, MinWait: time.Second, MaxWait: policies.DefaultMaxWait},
+		"max_wait: {max: 5ms}":         {AutoWait: true, MinWait: 5 * time.Millisecond, MaxWait: 5 * time.Millisecond},
+		"max_wait: {min: 1s, max: 1m}": {AutoWait: true, MinWait: time.Second, MaxWait: time.Minute},
+	} {
+		c := parse(t, strings.NewReplacer("contract: {events_for: x, because: y}", "contract:\n  events_for: x\n  because: y\n  "+text, "UPDATE", "event").Replace(small), noEnv).Contract
+		if c.AutoWait != want.AutoWait || c.MinWait != want.MinWait || c.MaxWait != want.MaxWait {
+			t.Errorf("%s: %t, %s to %s", text, c.AutoWait, c.MinWait, c.MaxWait)
+		}
+	}
+}
+
 func TestVariablesAreValuesNotStructure(t *testing.T) {
 	t.Parallel()
 	text := strings.NewReplacer(

@@ -369,7 +369,7 @@ func TestOtherProtocolsAreCutOff(t *testing.T) {
 		must(t, err)
 		_, err = c.Write([]byte(sent))
 		must(t, err)
-		must(t, c.(*net.TCPConn).CloseWrite())
+		_ = c.(*net.TCPConn).CloseWrite() // it may have been cut off already
 		must(t, c.SetReadDeadline(time.Now().Add(10*time.Second)))
 		for buf := make([]byte, 64); err == nil; {
 			_, err = c.Read(buf)

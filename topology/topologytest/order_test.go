@@ -142,6 +142,8 @@ func contract(r *rand.Rand) policies.Contract {
 	}
 	if c.Gap == policies.GapApply || c.Gap == policies.GapReject {
 		c.OnTimeout, c.MaxWait, c.OnOverflow, c.MaxHeld = "", 0, "", 0
+	} else {
+		c.AutoWait = pick(3) == 0
 	}
 	return c
 }
