@@ -1,6 +1,8 @@
 package reorder
 
 import (
+	"errors"
+
 	"github.com/streamrun/streamrun/policies"
 	"github.com/streamrun/streamrun/topology"
 )
@@ -9,10 +11,11 @@ import (
 // metadata from the CloudEvents headers of the record, with the record's key as the
 // entity.
 type Options[K, V any] struct {
-	// Metadata fills in the order metadata of a record; a reason other than "" (as
-	// policies.ReasonInvalidMetadata) dead-letters it. m.Entity left empty means the
-	// record's key. Nil reads the headers.
-	Metadata func(r topology.Record[K, V], m *policies.Metadata) policies.Reason
+	// Metadata fills in the order metadata of a record. m.Entity left empty means the
+	// record's key. An error dead-letters the record, with the error's text in the
+	// letter, as policies.ReasonInvalidMetadata or for the reason of a
+	// *policies.RefusedError. Nil reads the headers.
+	Metadata func(r topology.Record[K, V], m *policies.Metadata) error
 	// Headers names the headers; empty fields have the CloudEvents names.
 	Headers policies.HeaderNames
 	// Scope names the sequence space in the headers; empty: any.
@@ -29,28 +32,27 @@ func InOrder[K, V any](s *topology.Stream[K, V], name string, contract policies.
 	codec, err := policies.NewHeaderCodec(o.Headers, o.Scope)
 	return topology.Ordered(s, topology.OrderSpec[K, V]{
 		Name: name, Contract: contract, Order: New(contract), DeadLetters: o.DeadLetters, Err: err,
-		Metadata: func(r *topology.Record[K, V], value []byte, m *policies.Metadata) policies.Reason {
+		Metadata: func(r *topology.Record[K, V], value []byte, m *policies.Metadata) error {
 			if o.Metadata != nil {
 				return o.Metadata(*r, m)
 			}
-			if policies.ReadHeaders(codec, m, r.Headers, value) != nil {
-				return policies.ReasonInvalidMetadata
-			}
-			return ""
+			return policies.ReadHeaders(codec, m, r.Headers, value)
 		},
 	})
 }
+
+var errTombstone = errors.New("reorder: a tombstone has no value that could carry a sequence number")
 
 // BySequence is InOrder for events that carry their sequence number in the value
 // and whose entity is the record's key.
 func BySequence[K, V any](s *topology.Stream[K, V], name string, contract policies.Contract, sequence func(V) int64) *topology.Stream[K, V] {
 	return InOrder(s, name, contract, Options[K, V]{
-		Metadata: func(r topology.Record[K, V], m *policies.Metadata) policies.Reason {
+		Metadata: func(r topology.Record[K, V], m *policies.Metadata) error {
 			if r.Tombstone {
-				return policies.ReasonInvalidMetadata
+				return errTombstone
 			}
 			m.HasSequence, m.Sequence = true, sequence(r.Value)
-			return ""
+			return nil
 		},
 	})
 }

@@ -13,9 +13,9 @@ type OrderSpec[K, V any] struct {
 	DeadLetters string // topic; empty: Names.DeadLetters
 	Err         error  // what is wrong with the declaration, for Build
 	// Metadata fills in the order metadata of a record. value are the record's bytes.
-	// An empty entity means the record's key; a reason other than "" that the record
-	// has no usable metadata and is dead-lettered for it.
-	Metadata func(r *Record[K, V], value []byte, m *policies.Metadata) policies.Reason
+	// An empty entity means the record's key; an error that the record has no usable
+	// metadata and is dead-lettered for policies.RefusedFor(error).
+	Metadata func(r *Record[K, V], value []byte, m *policies.Metadata) error
 }
 
 // Ordered adds a node that keeps the events of a stream in order per entity;
@@ -49,7 +49,7 @@ func Ordered[K, V any](s *Stream[K, V], o OrderSpec[K, V]) *Stream[K, V] {
 			}
 			ev, in = OrderEvent{}, r
 			refused := o.Metadata(&in, env.Record().Value, &ev.Metadata)
-			if env.Offer(n, &ev, string(refused)) {
+			if env.Offer(n, &ev, refused) {
 				emit(r)
 				env.Applied()
 			}

@@ -56,10 +56,10 @@ func Build() (*topology.Topology, error) {
 	b := topology.New("orders-example")
 	events := topology.Source(b, "orders", eventSerde)
 	inOrder := reorder.InOrder(events, "in-order", contract, reorder.Options[string, Event]{
-		Metadata: func(r topology.Record[string, Event], m *policies.Metadata) policies.Reason {
+		Metadata: func(r topology.Record[string, Event], m *policies.Metadata) error {
 			m.HasSequence, m.Sequence = r.Value.Seq > 0, r.Value.Seq
 			m.ID, m.Class = r.Value.EventID, r.Value.Type
-			return ""
+			return nil
 		},
 	})
 	table := processors.Aggregate(inOrder, totals, func(_ string, e Event, t Total) (Total, error) {

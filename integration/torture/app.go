@@ -46,10 +46,10 @@ func build(app string) (*topology.Topology, error) {
 		// has letters, which are as many differences.
 		MaxWait: time.Hour, MaxHeld: maxHeld,
 	}, reorder.Options[string, []byte]{
-		Metadata: func(r topology.Record[string, []byte], m *policies.Metadata) policies.Reason {
+		Metadata: func(r topology.Record[string, []byte], m *policies.Metadata) error {
 			n, err := sequenceOf(r.Value)
-			m.HasSequence, m.Sequence = err == nil, n
-			return ""
+			m.HasSequence, m.Sequence = true, n
+			return err
 		},
 	})
 	topology.Sink(inOrder, appliedOf(app), sd)

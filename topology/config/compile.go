@@ -41,21 +41,24 @@ type event struct {
 	known bool // meta is filled in; not so for an event that waited and was decoded again
 }
 
-// metadata reads the order metadata of a record for its order.
-func (f *File) metadata(r topology.Record[string, *event], m *policies.Metadata) policies.Reason {
+// metadata reads the order metadata of a record for its order. What could be read of
+// unusable ones stands in the letter.
+func (f *File) metadata(r topology.Record[string, *event], m *policies.Metadata) error {
 	rec := input(&r)
 	meta, err := f.Metadata(&rec)
-	switch {
-	case err != nil:
-		return policies.ReasonInvalidMetadata
-	case meta.Entity != r.Key:
-		return policies.ReasonWrongKey
+	if err == nil && meta.Entity != r.Key {
+		err = &policies.RefusedError{Reason: policies.ReasonWrongKey, Err: f.Input.key.fail(f.Input.key.scalar.at, fmt.Sprintf(
+			"the entity is %q, but the key of the record is %q: its producer must send the events of an entity under its name", meta.Entity, r.Key))}
+	}
+	if err != nil {
+		*m = meta
+		return err
 	}
 	if r.Value != nil {
 		r.Value.meta, r.Value.known = meta, true
 	}
 	*m = meta
-	return ""
+	return nil
 }
 
 // input returns the record as the expressions see it.

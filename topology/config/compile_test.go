@@ -145,11 +145,20 @@ func TestBadEventsBecomeLettersWithTheirReason(t *testing.T) {
 	} {
 		in.Send(e.key, []byte(e.value))
 	}
-	got := map[string]int{}
+	var got []string
 	for _, l := range topologytest.Letters(d, f.DLQ.Topic) {
-		got[string(l.Reason)]++
+		got = append(got, fmt.Sprintf("%s %q: %s (%s at %s, attempts %d)", l.Reason, l.Entity, l.Message, l.Exception, l.Step, l.Attempts))
 	}
-	want := map[string]int{"poison": 1, "undecodable": 1, "wrong_key": 1, "invalid_metadata": 4, "sequence_jump": 1}
+	want := []string{
+		`poison "a": f.yaml:7:60: steps.st.state.update: invalid operation: int + string (*config.EvalError at st, attempts 1)`,
+		`undecodable "": decoding the value: config: input in: the value cannot be decoded: jsontext: unexpected EOF after offset 14 (*topology.DecodeError at in, attempts 1)`,
+		`wrong_key "b": f.yaml:4:33: inputs.in.key: the entity is "b", but the key of the record is "a": its producer must send the events of an entity under its name (*config.EvalError at o, attempts 0)`,
+		`invalid_metadata "": f.yaml:4:33: inputs.in.key: expected a value, got nothing (*config.EvalError at o, attempts 0)`,
+		`invalid_metadata "a": f.yaml:4:52: inputs.in.sequence: expected a whole number, got nothing (*config.EvalError at o, attempts 0)`,
+		`invalid_metadata "a":  ( at o, attempts 0)`, // the rules refuse it: the reason says all
+		`invalid_metadata "a": f.yaml:4:52: inputs.in.sequence: expected a whole number, got the number 9.223372036854776e+18 (*config.EvalError at o, attempts 0)`,
+		`sequence_jump "a":  ( at o, attempts 0)`,
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatal(diff)
 	}

@@ -86,10 +86,10 @@ func (in *Input) begin(ev *evaluator, r *Record) {
 }
 
 // Metadata returns the order metadata of a record as the input's expressions give
-// it. A sequence number that is missing or is none is not an error here: the rules of
-// order refuse the event (R0). The error is an *EvalError and says which other part
-// is missing or of the wrong type; the event is to be refused as invalid_metadata.
-// The record is only read.
+// it. The error is an *EvalError and says which part is missing or of the wrong type;
+// the event is to be refused as invalid_metadata, and what could be read of it is
+// returned too. A sequence number out of range is no error here: the rules of order
+// refuse the event (R0). The record is only read.
 func (f *File) Metadata(r *Record) (m policies.Metadata, err error) {
 	ev := f.evaluators.Get().(*evaluator)
 	defer f.evaluators.Put(ev)
@@ -106,11 +106,25 @@ func (f *File) Metadata(r *Record) (m policies.Metadata, err error) {
 		m.EventTime = ev.time(in.time, &err)
 	}
 	if in.sequence != nil {
-		if v, evalErr := in.sequence.eval(&ev.machine, ev.env); evalErr == nil {
-			m.Sequence, m.HasSequence = wholeNumber(v)
-		}
+		m.Sequence, m.HasSequence = ev.sequence(in.sequence, f.Contract.OrderBy == policies.BySequence, &err)
 	}
 	return m, err
+}
+
+// sequence evaluates an expression for a whole number, also where there is an error
+// already. Where it need not be there, what is none is as good as absent.
+func (ev *evaluator) sequence(e *expression, must bool, err *error) (n int64, ok bool) {
+	v, evalErr := e.eval(&ev.machine, ev.env)
+	if evalErr == nil {
+		if n, ok = wholeNumber(v); ok {
+			return n, true
+		}
+		evalErr = e.bad(wantNumber.words, v)
+	}
+	if must && *err == nil {
+		*err = evalErr
+	}
+	return 0, false
 }
 
 // text evaluates an expression for a text or a whole number. It does nothing once

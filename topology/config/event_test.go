@@ -69,7 +69,7 @@ func TestMetadataOfEveryExpression(t *testing.T) {
 	}
 }
 
-func TestSequenceIsANumberOrIsNone(t *testing.T) {
+func TestSequenceIsANumber(t *testing.T) {
 	t.Parallel()
 	f := input(t, "key: event.k", "sequence: event.s")
 	for _, c := range []struct {
@@ -94,7 +94,7 @@ func TestSequenceIsANumberOrIsNone(t *testing.T) {
 		{`{"k":"a"}`, false, 0},
 	} {
 		m, err := f.Metadata(record(t, f, "a", c.value))
-		if err != nil || m.HasSequence != c.has || m.Sequence != c.want || m.Entity != "a" || m.EventTime != 1000 {
+		if (err == nil) != c.has || m.HasSequence != c.has || m.Sequence != c.want || m.Entity != "a" || m.EventTime != 1000 {
 			t.Errorf("%s: %+v, %v", c.value, m, err)
 		}
 	}
@@ -112,6 +112,8 @@ func TestBadMetadataSaysWhere(t *testing.T) {
 		`{"s":1,"k":"a","id":"i","at":"today","c":{}}`:    `f.yaml:10:11: inputs.in.time: expected a time: RFC 3339 text, or milliseconds since 1970, got "today"`,
 		`{"s":1,"k":"a","id":"i","at":1}`:                 `f.yaml:11:20: inputs.in.class: cannot fetch d from <nil>`,
 		`{"s":1,"k":"a","id":"i","at":1,"c":{"d":false}}`: `f.yaml:11:12: inputs.in.class: expected text or a whole number, got false`,
+		`{"s":"7.5","k":"a","id":"i","at":1,"c":{}}`:      `f.yaml:8:15: inputs.in.sequence: expected a whole number, got "7.5"`,
+		`{"k":"a","id":"i","at":1,"c":{}}`:                `f.yaml:8:15: inputs.in.sequence: expected a whole number, got nothing`,
 		`17`:   `f.yaml:7:16: inputs.in.key: cannot fetch k from int`,
 		`null`: `f.yaml:7:16: inputs.in.key: cannot fetch k from <nil>`,
 	} {

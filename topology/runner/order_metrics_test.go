@@ -22,16 +22,16 @@ func inOrder(t testing.TB) *topology.Topology {
 	str := serde.Of(serde.String(), serde.String())
 	c := policies.Contract{EventsFor: "an entity", Because: "the test says so", MaxWait: time.Minute}
 	events := reorder.InOrder(topology.Source(b, "events", str), "in-order", c, reorder.Options[string, string]{
-		Metadata: func(r topology.Record[string, string], m *policies.Metadata) policies.Reason {
+		Metadata: func(r topology.Record[string, string], m *policies.Metadata) error {
 			n, err := strconv.ParseInt(r.Value, 10, 64)
 			if err != nil {
-				return policies.ReasonInvalidMetadata
+				return err
 			}
 			m.HasSequence, m.Sequence, m.ID = true, n, r.Key+"-"+r.Value
 			if r.Key == "odd" {
 				m.Entity = "even"
 			}
-			return ""
+			return nil
 		},
 	})
 	topology.Sink(events, "updates", str)

@@ -45,9 +45,9 @@ func (f fold) build(tb testing.TB, c policies.Contract) *topology.Topology {
 	failures := map[string]int{}
 	b := topology.New("app")
 	in := reorder.InOrder(topology.Source(b, "events", f.events), "in-order", c, reorder.Options[string, event]{
-		Metadata: func(r topology.Record[string, event], m *policies.Metadata) policies.Reason {
+		Metadata: func(r topology.Record[string, event], m *policies.Metadata) error {
 			m.HasSequence, m.Sequence, m.ID, m.Class = true, r.Value.Seq, r.Value.ID, r.Value.Class
-			return ""
+			return nil
 		},
 	})
 	// A failing event has written and emitted when it fails: nothing of it may stay.
@@ -276,6 +276,52 @@ func TestTheBudgetChangesNothing(t *testing.T) {
 		got, _ := f.run(t, f.build(t, c), topologytest.Options{Budget: 1}, steps)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("seed %d: contract %+v\nsteps %+v\n%s", seed, c, steps, diff)
+		}
+	}
+}
+
+// Whoever reads the letter of a record that could not be put in order sees why.
+func TestALetterSaysWhatIsWrongWithTheMetadata(t *testing.T) {
+	t.Parallel()
+	build := func(metadata func(topology.Record[string, string], *policies.Metadata) error) *topologytest.Driver {
+		sd := serde.Of(serde.String(), serde.String())
+		b := topology.New("app")
+		c := policies.Contract{EventsFor: "an entity", Because: "the test says so"}
+		in := reorder.InOrder(topology.Source(b, "events", sd), "in-order", c, reorder.Options[string, string]{Metadata: metadata})
+		topology.Sink(in, "updates", sd)
+		topo, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := topologytest.New(t, topo, topologytest.Options{})
+		topologytest.Input(d, "events", sd).SendRecord(topology.Record[string, string]{Key: "A", Headers: []topology.Header{
+			{Key: []byte("ce_id"), Value: []byte("id-7")}, {Key: []byte("ce_sequence"), Value: []byte("seven")},
+		}})
+		return d
+	}
+	for _, c := range []struct {
+		metadata func(topology.Record[string, string], *policies.Metadata) error
+		want     string
+	}{
+		{nil, `invalid_metadata: *policies.HeaderError: policies: reading header ce_sequence: "seven" is not a number of digits`},
+		{
+			func(topology.Record[string, string], *policies.Metadata) error { return errors.New("no order today") },
+			"invalid_metadata: *errors.errorString: no order today",
+		},
+		{
+			func(topology.Record[string, string], *policies.Metadata) error {
+				return fmt.Errorf("app: %w", &policies.RefusedError{Reason: policies.ReasonWrongKey, Err: errors.New("not mine")})
+			},
+			"wrong_key: *errors.errorString: app: not mine",
+		},
+	} {
+		letters := topologytest.Letters(build(c.metadata), "app-in-order-dlq")
+		if len(letters) != 1 {
+			t.Fatalf("%d letters, want 1 with %s", len(letters), c.want)
+		}
+		l := letters[0]
+		if got := fmt.Sprintf("%s: %s: %s", l.Reason, l.Exception, l.Message); got != c.want || l.Step != "in-order" || l.Attempts != 0 {
+			t.Errorf("the letter says %q at %s after %d attempts, want %q", got, l.Step, l.Attempts, c.want)
 		}
 	}
 }

@@ -314,9 +314,10 @@ type Env interface {
 	// OpenStore gives a node one of its stores.
 	OpenStore(n *Node, store string) (Store, error)
 	// Offer hands the order node's event to its machine: a *topology.OrderEvent with
-	// metadata alone, and why it has none ("" when it has). When it answers true, the
-	// node sends the record in hand on and calls Applied, which sees to what follows.
-	Offer(n *Node, event any, refused string) bool
+	// metadata alone, and why they are unusable (nil when they are not). When it answers
+	// true, the node sends the record in hand on and calls Applied, which sees to what
+	// follows.
+	Offer(n *Node, event any, refused error) bool
 	Applied()
 	// Passing reports whether the record in hand is past its order: it was decided
 	// to be applied, and goes on behind the order node.

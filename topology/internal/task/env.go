@@ -55,12 +55,13 @@ func (t *Task) OpenStore(n *graph.Node, name string) (graph.Store, error) {
 }
 
 // Offer implements graph.Env.
-func (t *Task) Offer(_ *graph.Node, event any, refused string) bool {
+func (t *Task) Offer(n *graph.Node, event any, refused error) bool {
 	ev := event.(*topology.OrderEvent)
 	ev.Source, ev.Offset, ev.Timestamp, ev.ReadAt = t.source, t.raw.Offset, t.raw.Timestamp, t.wall
 	t.event = ev
-	if refused != "" {
-		t.machine.Refuse(ev, policies.Reason(refused))
+	if refused != nil {
+		t.failure = failure{t.source, t.raw.Offset, 0, n.Name, refused}
+		t.machine.Refuse(ev, policies.RefusedFor(refused))
 		return t.decide()
 	}
 	var sl *slot

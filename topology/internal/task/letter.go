@@ -1,6 +1,7 @@
 package task
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/streamrun/streamrun/policies"
@@ -8,11 +9,12 @@ import (
 	"github.com/streamrun/streamrun/topology/internal/record"
 )
 
-// A failure is the last one of a handler, for the letter that may follow it.
+// A failure is the last one of a handler, or of what reads an event's metadata, for
+// the letter that may follow it.
 type failure struct {
 	source  int
 	offset  int64
-	attempt int
+	attempt int // of the handler, 0 if it never ran
 	node    string
 	err     error
 }
@@ -36,7 +38,7 @@ func (t *Task) letter(d topology.Decision) {
 		Step: t.plan.node.Name, Attempts: d.Attempt, FirstAt: t.clock,
 	}
 	if f := t.failure; f.err != nil && f.source == d.Event.Source && f.offset == d.Event.Offset {
-		l.Exception, l.Message = fmt.Sprintf("%T", f.err), f.err.Error()
+		l.Exception, l.Message = kind(f.err), f.err.Error()
 		l.Step, l.Attempts = f.node, f.attempt
 	}
 	headers := make([]record.Header, len(rec.Headers), len(rec.Headers)+14)
@@ -45,6 +47,15 @@ func (t *Task) letter(d topology.Decision) {
 		TopicPartition: record.TopicPartition{Topic: t.plan.node.DLQ, Partition: t.partition},
 		Timestamp:      rec.Timestamp, Key: rec.Key, Value: rec.Value, Headers: policies.AppendLetter(headers, &l),
 	})
+}
+
+// kind names the type of an error; of a refusal the one of its detail.
+func kind(err error) string {
+	var refused *policies.RefusedError
+	if errors.As(err, &refused) {
+		err = refused.Err
+	}
+	return fmt.Sprintf("%T", err)
 }
 
 // alarm keeps a decision that somebody should know of.
