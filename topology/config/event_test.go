@@ -114,8 +114,8 @@ func TestBadMetadataSaysWhere(t *testing.T) {
 		`{"s":1,"k":"a","id":"i","at":1,"c":{"d":false}}`: `f.yaml:11:12: inputs.in.class: expected text or a whole number, got false`,
 		`{"s":"7.5","k":"a","id":"i","at":1,"c":{}}`:      `f.yaml:8:15: inputs.in.sequence: expected a whole number, got "7.5"`,
 		`{"k":"a","id":"i","at":1,"c":{}}`:                `f.yaml:8:15: inputs.in.sequence: expected a whole number, got nothing`,
-		`17`:   `f.yaml:7:16: inputs.in.key: cannot fetch k from int`,
-		`null`: `f.yaml:7:16: inputs.in.key: cannot fetch k from <nil>`,
+		`17`:                                              `f.yaml:7:16: inputs.in.key: cannot fetch k from int`,
+		`null`:                                            `f.yaml:7:16: inputs.in.key: cannot fetch k from <nil>`,
 	} {
 		_, err := f.Metadata(record(t, f, "a", value))
 		var at *config.EvalError
