@@ -38,5 +38,21 @@ func drills(tool, dir, feed string) []drill {
 	for _, round := range []string{"first", "second"} {
 		dev("dev: one data directory, "+round+" feed", "--shuffle", "50", "--duplicate", "10%", "--kill", "3", "--seed", "1", "--data-dir", filepath.Join(dir, "data"))
 	}
+	goRun := func(name string, lines int, args ...string) {
+		runs = append(runs, drill{name, append([]string{"go"}, args...), lines})
+	}
+	goRun("simulation: 10,000 seeds", 4, "run", "./integration/sim", "-seeds", "10000")
+	goRun("store: 200 SIGKILLs", 2, "test", "-count=1", "-v", "-timeout=1h", "-run=Kill", "./statestore/badgerdb", "-args", "-kills=200")
+	goRun("store: damage at every 512 bytes", 1, "test", "-count=1", "-timeout=1h", "-run=Damage", "./statestore/badgerdb", "-args", "-every=512")
+	torture := func(verb string, flags ...string) {
+		goRun("torture: "+verb, 3, append([]string{"run", "./integration/torture", verb, "-seed", "11"}, flags...)...)
+	}
+	torture("kill9", "-kills", "20", "-instances", "3", "-nodes", "3", "-events", "1000000", "-partitions", "12")
+	torture("stop")
+	torture("storm")
+	torture("leader", "-nodes", "3")
+	torture("coordinator", "-nodes", "3")
+	torture("timeout")
+	torture("truncate")
 	return runs
 }
