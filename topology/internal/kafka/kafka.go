@@ -163,6 +163,7 @@ type GroupHandler interface {
 type Topic struct {
 	Name       string
 	Partitions int32
+	ID         [16]byte          // found; tells a topic from one of the same name that was made again
 	Configs    map[string]string // cleanup.policy, retention.ms ...; nil: the cluster's defaults
 }
 

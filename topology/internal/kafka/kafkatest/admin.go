@@ -42,6 +42,12 @@ func createAndDescribe(x *bench) {
 			x.broken("%s: %+v, want %d partitions", name, got[name], partitions)
 		}
 	}
+	if got[one].ID == got[eight].ID || got[one].ID == [16]byte{} {
+		x.broken("topics are told apart by their ids: %x and %x", got[one].ID, got[eight].ID)
+	}
+	if again, err := x.adm().Describe(x.ctx, one); err != nil || again[one].ID != got[one].ID {
+		x.broken("a topic keeps its id: it was %x and is %x, %v", got[one].ID, again[one].ID, err)
+	}
 	if got, err := x.adm().Describe(x.ctx, "no-such-topic"); err != nil || len(got) != 0 {
 		x.broken("Describe created a topic, or failed: %+v, %v", got, err)
 	}

@@ -2,6 +2,7 @@ package mem
 
 import (
 	"context"
+	"encoding/binary"
 	"maps"
 	"time"
 
@@ -18,7 +19,7 @@ func (a *admin) Describe(ctx context.Context, topics ...string) (map[string]kafk
 	err := a.broker.ask(ctx, a.handle, Metadata, func(time.Time) code {
 		for _, name := range topics {
 			if t := a.broker.topics[name]; t != nil {
-				found[name] = kafka.Topic{Name: name, Partitions: int32(len(t))}
+				found[name] = kafka.Topic{Name: name, Partitions: int32(len(t)), ID: a.broker.ids[name]}
 			}
 		}
 		return 0
@@ -56,6 +57,9 @@ func (a *admin) Create(ctx context.Context, topic kafka.Topic) error {
 			a.broker.topics[topic.Name] = append(a.broker.topics[topic.Name], newPartition())
 		}
 		a.broker.configs[topic.Name] = maps.Clone(topic.Configs)
+		var id [16]byte
+		binary.BigEndian.PutUint64(id[8:], uint64(len(a.broker.topics)))
+		a.broker.ids[topic.Name] = id
 		a.broker.notify()
 		return 0
 	})

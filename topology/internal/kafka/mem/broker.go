@@ -44,6 +44,7 @@ type Broker struct {
 	changed chan struct{} // closed and replaced when something happened that a wait may be for
 	topics  map[string][]*partition
 	configs map[string]map[string]string // of topics, as they were created
+	ids     map[string][16]byte          // of topics: counted from 1
 	txns    map[string]*txn              // by transactional id
 	nextPID int64
 	groups  map[string]*group
@@ -59,6 +60,7 @@ func New(opts Options) *Broker {
 		changed: make(chan struct{}),
 		topics:  map[string][]*partition{},
 		configs: map[string]map[string]string{},
+		ids:     map[string][16]byte{},
 		txns:    map[string]*txn{},
 		groups:  map[string]*group{},
 	}

@@ -45,7 +45,7 @@ func (a *admin) Describe(ctx context.Context, topics ...string) (map[string]kafk
 			return nil, fmt.Errorf("kafka/wire: describing topics: %w", err)
 		}
 		if n := a.route.partitions(t); n > 0 {
-			found[t] = kafka.Topic{Name: t, Partitions: n}
+			found[t] = kafka.Topic{Name: t, Partitions: n, ID: a.route.topicID(t)}
 		}
 	}
 	return found, nil

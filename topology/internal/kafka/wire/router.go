@@ -32,6 +32,7 @@ type router struct {
 	control int32
 	brokers map[int32]string
 	topics  map[string][]leader // by partition
+	ids     map[string][16]byte // of topics
 	refused map[string]bool     // topics that the user may not see
 	conns   map[string]*conn    // by address
 }
@@ -45,7 +46,7 @@ type leader struct {
 func newRouter(conf *sarama.Config, sec *security.Security, seeds []string) *router {
 	return &router{
 		conf: conf, sec: sec, seeds: seeds, done: make(chan struct{}), control: -1,
-		brokers: map[int32]string{}, topics: map[string][]leader{}, refused: map[string]bool{}, conns: map[string]*conn{},
+		brokers: map[int32]string{}, topics: map[string][]leader{}, ids: map[string][16]byte{}, refused: map[string]bool{}, conns: map[string]*conn{},
 	}
 }
 
@@ -184,6 +185,7 @@ func (r *router) learn(a *sarama.MetadataResponse) {
 		}
 		if t.Err == sarama.ErrUnknownTopicOrPartition || t.Err == sarama.ErrTopicAuthorizationFailed {
 			delete(r.topics, t.Name)
+			delete(r.ids, t.Name)
 			continue
 		}
 		if t.Err != sarama.ErrNoError && t.Err != sarama.ErrLeaderNotAvailable {
@@ -198,7 +200,7 @@ func (r *router) learn(a *sarama.MetadataResponse) {
 				leaders[p.ID] = leader{id: p.Leader, epoch: p.LeaderEpoch}
 			}
 		}
-		r.topics[t.Name] = leaders
+		r.topics[t.Name], r.ids[t.Name] = leaders, t.Uuid
 	}
 }
 
@@ -214,6 +216,13 @@ func (r *router) partitions(topic string) int32 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return int32(len(r.topics[topic]))
+}
+
+// topicID returns the id of a topic, by the last refresh.
+func (r *router) topicID(topic string) [16]byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ids[topic]
 }
 
 // leader returns the leader of a partition and its address, by the last refresh.
