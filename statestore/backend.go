@@ -16,6 +16,12 @@ type Backend interface {
 	Close() error
 }
 
+// MaxKey and MaxRow are the sizes of the largest key and row that every Backend keeps.
+const (
+	MaxKey = 60_000
+	MaxRow = 1<<20 - 64
+)
+
 // A Put writes a row; a nil Row deletes it.
 type Put struct {
 	Key []byte

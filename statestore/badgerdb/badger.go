@@ -38,6 +38,7 @@ type badgerDisk struct {
 	db    *badger.DB
 	log   *logger
 	last  uint64 // number of the last transaction
+	sizes sizes
 	reads *badger.Txn
 	buf   []byte
 	mark  [8]byte
@@ -167,6 +168,7 @@ func (d *badgerDisk) write(g *group) error {
 		return err
 	}
 	d.last = number
+	d.sizes.logged += int64(len(g.buf))
 	return d.log.failure()
 }
 
@@ -185,6 +187,23 @@ func (d *badgerDisk) scan(prefix []byte) scanner {
 	it := txn.NewIterator(badger.IteratorOptions{PrefetchValues: true, PrefetchSize: 100, Prefix: at})
 	it.Rewind()
 	return &badgerScanner{txn: txn, it: it}
+}
+
+// sizes are what the disk takes: tables, and what was logged since there were so many.
+type sizes struct {
+	tables int
+	logged int64
+}
+
+func (d *badgerDisk) size() (n int64) {
+	tables := d.db.Tables()
+	if len(tables) != d.sizes.tables { // what was in a log is in a table, most of it
+		d.sizes = sizes{tables: len(tables)}
+	}
+	for i := range tables {
+		n += int64(tables[i].OnDiskSize)
+	}
+	return n + d.sizes.logged
 }
 
 func (d *badgerDisk) close() error {

@@ -44,6 +44,7 @@ type DB struct {
 	bounds   bounds
 	renew    bool      // the next flush writes a checkpoint in any case
 	wall     time.Time // as of which the positions were the ends of the changelogs
+	size     int64     // of what is on disk
 	err      error
 	asked    int // flushes that were asked for
 	flushed  int // and that have ended
@@ -259,7 +260,11 @@ func (db *DB) Close() error {
 	db.renew = true
 	db.mu.Unlock()
 
-	err := db.Flush()
+	return db.shut(db.Flush())
+}
+
+// shut ends the flusher and gives the directory back. err is what is known to be wrong.
+func (db *DB) shut(err error) error {
 	close(db.stop)
 	select {
 	case <-db.ended:
@@ -270,6 +275,30 @@ func (db *DB) Close() error {
 	defer db.mu.Unlock()
 	db.err = ErrClosed
 	return err
+}
+
+// Condemn closes the DB and keeps its rows from being used again, as what they are
+// restored from has shown that they are wrong: the next Open starts empty, and its
+// Refused says why.
+func (db *DB) Condemn(why error) error {
+	db.mu.Lock()
+	if db.err == nil {
+		db.err = why // nothing more is written
+	}
+	err := condemn(filepath.Join(db.dir, rowsName), why)
+	db.mu.Unlock()
+	if err != nil {
+		err = fmt.Errorf("badgerdb: condemning %s: %w", db.dir, err)
+	}
+	return db.shut(err)
+}
+
+// Bytes returns about how much the rows take: those on disk, with what is left of
+// older ones, and those that are not there yet. It may be called by any goroutine.
+func (db *DB) Bytes() int64 {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.size + int64(db.rows.pinned)
 }
 
 // signal wakes the reader of c, if it is not woken already.

@@ -12,6 +12,8 @@ type disk interface {
 	committed()
 	// scan starts at the first key with the prefix, in what is committed now.
 	scan(prefix []byte) scanner
+	// size returns about how many bytes the rows take.
+	size() int64
 	close() error
 }
 

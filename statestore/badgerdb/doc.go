@@ -8,6 +8,9 @@
 //	... db.Apply(rows, positions) ...
 //	db.Live()                                   // the restore is complete
 //
+// Where the restore shows that the rows are wrong, Condemn has the next Open start
+// empty.
+//
 // A DB is a statestore.Backend that is written behind: Apply changes memory and
 // returns; a goroutine of the DB writes what changed to Badger every second, when
 // too much has changed, and at Flush and Close. Rows are written in groups, each a

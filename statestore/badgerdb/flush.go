@@ -64,8 +64,10 @@ func (f *flusher) flush() error {
 		f.mu.Unlock()
 
 		err = f.write(list, s)
+		size := f.disk.size()
 
 		f.mu.Lock()
+		f.size = size
 		f.flushing = nil
 		clear(list)
 		f.spare = list[:0]

@@ -41,7 +41,7 @@ func Open(dir string, o Options) (*DB, error) {
 		return fail(errors.Join(err, unlock(f)))
 	}
 	db := newDB(dir, o, f, d)
-	db.refused = refused
+	db.refused, db.size = refused, d.size()
 	if found != nil {
 		db.wall = time.UnixMilli(found.checkpoint.Wall)
 		for _, p := range found.checkpoint.Changelogs {

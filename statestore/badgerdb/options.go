@@ -2,14 +2,15 @@ package badgerdb
 
 import (
 	"time"
+
+	"github.com/streamrun/streamrun/statestore"
 )
 
-// MaxRow is the size of the largest row. A larger one would leave the tree for
-// Badger's value log, which is kept empty.
-const MaxRow = 1<<20 - 64
-
-// MaxKey is the size of the largest key.
-const MaxKey = 60_000
+// Larger rows would leave the tree for Badger's value log, which is kept empty.
+const (
+	MaxRow = statestore.MaxRow
+	MaxKey = statestore.MaxKey
+)
 
 // Options set up a DB. The zero value is useful in tests: it accepts the rows of
 // any changelog, however old.
