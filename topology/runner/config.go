@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/streamrun/streamrun/statestore/badgerdb"
 	"github.com/streamrun/streamrun/topology/internal/graph"
 	"github.com/streamrun/streamrun/topology/internal/kafka/wire"
 	"github.com/streamrun/streamrun/topology/internal/metrics"
@@ -34,9 +35,17 @@ type Config struct {
 	// time under one name fence each other. Empty: a name kept in DataDir; without
 	// DataDir one for this run, and its place is free when it stops.
 	Instance string
-	// DataDir keeps what outlives the process; it belongs to one instance at a time,
-	// and is locked. Empty: nothing is kept.
+	// DataDir keeps what outlives the process: the name, and the state under Badger. It
+	// belongs to one instance at a time, and is locked. Empty: nothing is kept.
 	DataDir string
+	// Store says where the state is while the app runs; empty: Badger with a DataDir,
+	// else Memory.
+	Store Store
+	// StoreMemory bounds, in bytes, what each task has in memory of its state under
+	// Badger: half of it decoded, half of it as on disk, with what is not written yet;
+	// 0: 64 MiB. What cannot be bounded so is in it too, and stays: held events, and
+	// the entities that wait. Under Memory all of the state is there.
+	StoreMemory int
 	// Workers is how many tasks are stepped at a time; 0: GOMAXPROCS.
 	Workers int
 	// CommitInterval is how long work waits for its commit; 0: 100 ms. A batch that
@@ -62,7 +71,8 @@ type Config struct {
 	// return soon, and call nothing of the Runner.
 	Listener func(State)
 
-	now func() time.Time // the wall clock; nil: the machine's
+	now  func() time.Time        // the wall clock; nil: the machine's
+	tune func(*badgerdb.Options) // of tests
 }
 
 func (c Config) withDefaults() Config {
@@ -71,6 +81,13 @@ func (c Config) withDefaults() Config {
 	def(&c.TransactionTimeout, 10*time.Second)
 	def(&c.SessionTimeout, 45*time.Second)
 	def(&c.Guarantee, ExactlyOnce)
+	def(&c.StoreMemory, 64<<20)
+	if c.Store == "" {
+		c.Store = Memory
+		if c.DataDir != "" {
+			c.Store = Badger
+		}
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -103,6 +120,15 @@ func (c *Config) validate() error {
 	if c.Workers < 0 {
 		errs = append(errs, fmt.Errorf("runner: Workers is %d; 0 is one for each processor", c.Workers))
 	}
+	switch {
+	case c.Store != Memory && c.Store != Badger:
+		errs = append(errs, fmt.Errorf("runner: store %q is unknown; there are %q and %q", c.Store, Memory, Badger))
+	case c.Store == Badger && c.DataDir == "":
+		errs = append(errs, errors.New("runner: store badger needs a place: set DataDir (--data-dir)"))
+	}
+	if c.StoreMemory < minStoreMemory {
+		errs = append(errs, fmt.Errorf("runner: StoreMemory is %d bytes; at least %d, or 0 for the default", c.StoreMemory, minStoreMemory))
+	}
 	if c.Guarantee != ExactlyOnce {
 		errs = append(errs, fmt.Errorf("runner: guarantee %q is not there in this version; leave it empty for %q", c.Guarantee, ExactlyOnce))
 	}
@@ -113,6 +139,9 @@ func (c *Config) validate() error {
 	}
 	return errors.Join(errs...)
 }
+
+// minStoreMemory has room for one batch of what is not written yet.
+const minStoreMemory = 4 << 20
 
 // wire returns how the cluster is reached.
 func (c *Config) wire(clientID string) wire.Options {

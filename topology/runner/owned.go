@@ -169,7 +169,7 @@ func (o *owned) settled() bool { return !o.dirty && o.batch == nil }
 func (o *owned) commit(p *part) error {
 	o.batch = nil
 	if err := o.backend.Apply(p.batch.Puts, p.positions); err != nil {
-		return fmt.Errorf("runner: task %s: writing committed rows: %w", o.task.Name(), err)
+		return &task.StateError{Task: o.task.Name(), Err: fmt.Errorf("writing committed rows: %w", err)}
 	}
 	o.task.Recycle(p.batch)
 	o.committed = p.offsets

@@ -46,6 +46,7 @@ func (w *worker) startRestore(ctx context.Context, holdings []decide.Holding) {
 			select {
 			case w.restored <- r:
 			case <-ctx.Done():
+				w.stores.close(r.owner.Task, r.owner.backend)
 			}
 		}}
 		r.restore(ctx, tasks)
@@ -55,8 +56,9 @@ func (w *worker) startRestore(ctx context.Context, holdings []decide.Holding) {
 // begin takes a restored task, if it is still expected.
 func (w *worker) begin(r restored) {
 	o := r.owner
-	if w.restoring[o.Task] != o.Stamp {
-		return // given up meanwhile
+	if w.restoring[o.Task] != o.Stamp { // given up meanwhile
+		w.closeState(o)
+		return
 	}
 	delete(w.restoring, o.Task)
 	w.status.update(func(s *State) { s.Restoring--; settle(s) })
@@ -75,10 +77,12 @@ func (w *worker) begin(r restored) {
 type restore struct {
 	decide.Holding
 	plan       *task.Plan
-	backend    *statestore.Memory
+	backend    statestore.Backend // nil: not open, or handed over
 	committed  []kafka.CommittedOffset
 	begin      []int64 // of the sources
 	changelogs []changelog
+	found      string // the checkpoint that the backend was opened with
+	refused    error  // why what was there is not used
 	records    int64
 	bytes      int64
 }
@@ -106,11 +110,10 @@ func (t *restore) journal() record.TopicPartition {
 	return record.TopicPartition{Topic: t.plan.Journal, Partition: t.Partition}
 }
 
-// start begins anew from committed offsets and the marks taken after them.
-func (t *restore) start(now time.Time, committed map[record.TopicPartition]kafka.CommittedOffset, marks map[record.TopicPartition]kafka.Marks) {
-	t.backend = statestore.NewMemory()
+// start begins from committed offsets and the marks taken after them, with what the
+// backend has. An error says that this is not of these changelogs.
+func (t *restore) start(now time.Time, committed map[record.TopicPartition]kafka.CommittedOffset, marks map[record.TopicPartition]kafka.Marks) error {
 	t.committed, t.begin, t.changelogs = nil, nil, nil
-	t.records, t.bytes = 0, 0
 	for _, tp := range t.sources() {
 		t.committed = append(t.committed, committed[tp])
 		t.begin = append(t.begin, marks[tp].LogStart)
@@ -118,8 +121,16 @@ func (t *restore) start(now time.Time, committed map[record.TopicPartition]kafka
 	for _, c := range t.plan.Changelogs {
 		tp := record.TopicPartition{Topic: c.Topic, Partition: t.Partition}
 		m := marks[tp]
-		t.changelogs = append(t.changelogs, changelog{TopicPartition: tp, next: m.LogStart, end: m.HighWater, moved: now, stable: m.LastStable})
+		next := m.LogStart
+		if at, ok := position(t.backend, tp); ok {
+			if at < m.LogStart || at > m.HighWater {
+				return fmt.Errorf("it stands for %s-%d up to offset %d, and that holds %d to %d: records were deleted, or the log was cut", tp.Topic, tp.Partition, at, m.LogStart, m.HighWater)
+			}
+			next = at
+		}
+		t.changelogs = append(t.changelogs, changelog{TopicPartition: tp, next: next, end: m.HighWater, moved: now, stable: m.LastStable})
 	}
+	return nil
 }
 
 // complete reports whether everything up to the marks is read.
@@ -166,8 +177,13 @@ func (r *restorer) restore(ctx context.Context, tasks []*restore) {
 		}
 	}()
 	r.fetcher = f
+	defer func() {
+		for _, t := range tasks {
+			r.shut(t)
+		}
+	}()
 	var retry decide.Retry
-	todo := tasks
+	todo := slices.Clone(tasks)
 	for len(todo) > 0 && ctx.Err() == nil {
 		left, err := r.round(ctx, todo)
 		todo = r.stillHeld(left)
@@ -187,6 +203,7 @@ func (r *restorer) restore(ctx context.Context, tasks []*restore) {
 
 func (r *restorer) giveUp(tasks []*restore, err error) {
 	for _, t := range tasks {
+		r.shut(t)
 		r.deliver(restored{&owned{Holding: t.Holding}, err})
 	}
 }
@@ -195,14 +212,18 @@ func (r *restorer) giveUp(tasks []*restore, err error) {
 func (r *restorer) stillHeld(tasks []*restore) []*restore {
 	return slices.DeleteFunc(tasks, func(t *restore) bool {
 		_, _, held := r.members.speakFor([]decide.Holding{t.Holding})
+		if !held {
+			r.shut(t)
+		}
 		return !held
 	})
 }
 
-// round restores the tasks from the start, and returns those that have to start
-// over: their offsets moved, or reading failed.
-func (r *restorer) round(ctx context.Context, todo []*restore) (left []*restore, err error) {
-	todo = slices.Clone(todo)
+// round restores the tasks with what they have, and returns those that have to start
+// over: their offsets moved, or something failed.
+func (r *restorer) round(ctx context.Context, all []*restore) (left []*restore, err error) {
+	todo, left, failure := r.openAll(ctx, all)
+	defer func() { err = errors.Join(failure, err) }()
 	var sources, ends []record.TopicPartition
 	for _, t := range todo {
 		sources = append(sources, t.sources()...)
@@ -213,14 +234,16 @@ func (r *restorer) round(ctx context.Context, todo []*restore) (left []*restore,
 	}
 	committed, err := r.admin.Committed(ctx, r.names.Group(), sources, true)
 	if err != nil {
-		return todo, fmt.Errorf("reading the committed offsets: %w", err)
+		return all, fmt.Errorf("reading the committed offsets: %w", err)
 	}
 	marks, err := r.admin.EndOffsets(ctx, ends)
 	if err != nil {
-		return todo, fmt.Errorf("reading the ends of the changelogs: %w", err)
+		return all, fmt.Errorf("reading the ends of the changelogs: %w", err)
 	}
 	for _, t := range todo {
-		t.start(r.cfg.now(), committed, marks)
+		if err := r.start(ctx, t, committed, marks); err != nil {
+			return all, err
+		}
 	}
 	for len(todo) > 0 {
 		var done, rest []*restore
@@ -279,6 +302,7 @@ func (r *restorer) read(ctx context.Context, todo []*restore) error {
 			}
 			if f.Next > c.next {
 				if err := t.plan.Restore(t.backend, p.i, t.Partition, f.Records, f.Next); err != nil {
+					r.shut(t) // a back end that failed stays so
 					return err
 				}
 				c.next, c.moved = f.Next, now
@@ -307,10 +331,11 @@ func (r *restorer) openWait() time.Duration { return 2*r.cfg.TransactionTimeout 
 
 // finish reads the offsets of complete tasks once more, and delivers those whose
 // offsets have not moved.
-func (r *restorer) finish(ctx context.Context, done []*restore, marks map[record.TopicPartition]kafka.Marks) (over []*restore, err error) {
+func (r *restorer) finish(ctx context.Context, done []*restore, marks map[record.TopicPartition]kafka.Marks) (over []*restore, failure error) {
 	if len(done) == 0 {
 		return nil, nil
 	}
+	var err error
 	journals := make([]journal, len(done))
 	var sources []record.TopicPartition
 	for i, t := range done {
@@ -330,13 +355,22 @@ func (r *restorer) finish(ctx context.Context, done []*restore, marks map[record
 			over = append(over, t)
 			continue
 		}
+		live(t.backend)
 		o, err := r.open(t, journals[i])
-		if err == nil {
-			r.log.Info("task restored", "task", r.name(t.Task), "records", t.records, "bytes", t.bytes, "took", r.cfg.now().Sub(r.began))
+		if state := (*task.StateError)(nil); errors.As(err, &state) {
+			r.shut(t)
+			over, failure = append(over, t), err
+			continue
 		}
-		r.deliver(restored{o, err})
+		if err != nil {
+			r.giveUp([]*restore{t}, err)
+			continue
+		}
+		r.tell(t)
+		t.backend = nil // the task's
+		r.deliver(restored{owner: o})
 	}
-	return over, nil
+	return over, failure
 }
 
 // open makes the task of a restored state, or refuses its offsets.
@@ -365,7 +399,7 @@ func (o *owned) history(name string, t *restore, j journal) error {
 		return nil
 	}
 	var holds []string
-	if t.records > 0 {
+	if t.records > 0 || holdsRows(t.backend) {
 		for _, c := range t.changelogs {
 			holds = append(holds, c.Topic)
 		}

@@ -118,6 +118,7 @@ type run struct {
 	members *membership
 	sources [][]string       // source topics of each plan
 	counts  map[string]int32 // partitions of every topic
+	stores  *stores
 	workers []*worker
 
 	stop    context.CancelFunc // leaves the group
@@ -143,6 +144,9 @@ func (r *run) fail(err error) {
 
 func (r *run) run(ctx context.Context) (err error) {
 	if r.counts, err = prepareTopics(ctx, r.admin, r.plans, r.log); err != nil {
+		return err
+	}
+	if r.stores, err = r.openStores(ctx); err != nil {
 		return err
 	}
 	producers, ids, err := r.openProducers(ctx)

@@ -20,11 +20,23 @@ const (
 // A State is what a Listener is told.
 type State struct {
 	Phase     Phase
-	Tasks     int   // held
-	Restoring int   // of them
-	Records   int64 // restored since the start
-	Bytes     int64 // restored since the start
-	Reason    error // of Failed
+	Tasks     int      // held
+	Restoring int      // of them
+	Records   int64    // restored since the start
+	Bytes     int64    // restored since the start
+	Restored  Restored // the task that was restored last
+	Reason    error    // of Failed
+}
+
+// Restored says how the state of a task was restored.
+type Restored struct {
+	Task    string
+	Records int64
+	Bytes   int64
+	// Checkpoint is up to where the data directory had the changelogs, as
+	// "topic-partition@offset ..."; empty: it had none, and everything was read.
+	Checkpoint string
+	Refused    error // why what was in the data directory was not used
 }
 
 // status keeps the state and tells the listener of its changes.

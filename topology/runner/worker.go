@@ -42,6 +42,8 @@ type worker struct {
 	restoring map[decide.Task]uint64 // stamps of the holdings
 	restored  chan restored
 	releases  []*release
+	rebuilds  []rebuild // tasks whose state failed
+	mending   map[decide.Task]*mending
 
 	// the transaction in flight
 	committer committer
@@ -80,7 +82,7 @@ func newWorker(r *run, id int, p kafka.Producer, pid kafka.ProducerID) (*worker,
 	return &worker{
 		run: r, id: id, log: r.log.With("worker", id), fetcher: f,
 		mail: make(chan message), done: make(chan struct{}),
-		restoring: map[decide.Task]uint64{}, restored: make(chan restored),
+		restoring: map[decide.Task]uint64{}, mending: map[decide.Task]*mending{}, restored: make(chan restored),
 		committer: committer{run: r, producer: p, writer: task.Writer{ProducerID: pid.ID, Epoch: pid.Epoch}, ready: true},
 		outcomes:  make(chan outcome, 1),
 		answers:   make(chan answer, 1),
@@ -95,12 +97,18 @@ func (w *worker) loop(ctx context.Context) (err error) {
 		err = errors.Join(err, w.fetcher.Close())
 	}()
 	defer w.flights.Wait()
+	defer func() { // those that nobody revoked
+		for _, o := range w.tasks {
+			w.closeState(o)
+		}
+	}()
 	flying, land := context.WithCancel(ctx)
 	defer land()
 	defer close(w.done)
 	for ctx.Err() == nil {
 		stepped := w.step()
 		w.settleReleases()
+		w.startRebuilds(flying)
 		w.startTransaction(flying)
 		w.startFetch(flying)
 		if err := w.wait(flying, stepped); err != nil {
@@ -150,6 +158,11 @@ func (w *worker) nextWake() time.Time {
 		// Everything that is fetched waits for room; a timer may make some.
 		sooner(now.Add(w.cfg.fetchWait()))
 	}
+	for _, r := range w.rebuilds {
+		if w.txn == nil {
+			sooner(r.at)
+		}
+	}
 	for _, r := range w.releases {
 		if !r.late {
 			sooner(r.until)
@@ -198,9 +211,7 @@ func (w *worker) remove(h decide.Holding) {
 		w.tasks = slices.DeleteFunc(w.tasks, func(t *owned) bool { return t == o })
 		o.gone = true
 		o.seen.Close()
-		if err := o.backend.Close(); err != nil {
-			w.log.Warn("closing the state", "task", w.name(o.Task), "err", err)
-		}
+		w.closeState(o)
 	}
 }
 
@@ -246,7 +257,7 @@ func (w *worker) step() (stepped bool) {
 		}
 		did, records, bytes, err := o.step(wall.UnixMilli())
 		if err != nil {
-			w.failTask(o, fmt.Errorf("runner: %w", err))
+			w.failTask(o, err)
 			continue
 		}
 		if o.dirty && w.since.IsZero() {
@@ -263,12 +274,18 @@ func (w *worker) step() (stepped bool) {
 // stepped.
 func (w *worker) full() bool { return w.records >= maxRecords || w.bytes >= maxBytes }
 
-// failTask stops a task: what of it is not in a transaction is dropped, everything
-// else is committed, and Run returns the error.
+// failTask stops a task: what of it is not in a transaction is dropped, and everything
+// else is committed. If it was its state that failed, the task is restored anew; else
+// Run returns the error.
 func (w *worker) failTask(o *owned, err error) {
+	if o.failed {
+		return
+	}
 	o.failed = true
 	o.drop()
-	w.fail(err)
+	if !w.rebuildLater(o, err) {
+		w.fail(fmt.Errorf("runner: %w", err))
+	}
 }
 
 // dirty reports whether there is work that no transaction has yet.
@@ -362,6 +379,7 @@ func (w *worker) apply(tx *transaction) {
 		saw := p.owner.committing(p.batch, p.offsets)
 		if err := p.owner.commit(p); err != nil {
 			w.failTask(p.owner, err)
+			continue
 		}
 		saw.StoreBytes = p.owner.bytes()
 		p.owner.seen.Commit(saw)
@@ -374,6 +392,9 @@ func (w *worker) apply(tx *transaction) {
 // their changelogs, when the producer is initialised.
 func (w *worker) undo(ctx context.Context, tx *transaction, f fate) {
 	var doubtful []decide.Holding
+	if f == unknown { // of those that are to be rebuilt too
+		doubtful = w.takeRebuilds(func(rebuild) bool { return true })
+	}
 	for i := range tx.parts {
 		o := tx.parts[i].owner
 		switch {
@@ -389,7 +410,7 @@ func (w *worker) undo(ctx context.Context, tx *transaction, f fate) {
 			o.drop()
 		default:
 			if err := o.open(w.cfg.now().UnixMilli()); err != nil {
-				w.failTask(o, fmt.Errorf("runner: %w", err))
+				w.failTask(o, err)
 			}
 		}
 	}
@@ -397,8 +418,7 @@ func (w *worker) undo(ctx context.Context, tx *transaction, f fate) {
 		w.since, w.records, w.bytes = time.Time{}, 0, 0
 	}
 	if len(doubtful) > 0 {
-		w.status.update(func(s *State) { s.Restoring += len(doubtful); settle(s) })
-		w.expect(doubtful)
+		w.expectAgain(doubtful)
 		w.carryOut(ctx, &transaction{restore: doubtful})
 	}
 }

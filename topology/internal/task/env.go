@@ -59,6 +59,13 @@ func (t *Task) Offer(n *graph.Node, event any, refused error) bool {
 	ev := event.(*topology.OrderEvent)
 	ev.Source, ev.Offset, ev.Timestamp, ev.ReadAt = t.source, t.raw.Offset, t.raw.Timestamp, t.wall
 	t.event = ev
+	key := len(ev.Entity)
+	if key == 0 {
+		key = len(t.raw.Key)
+	}
+	if refused == nil && key > maxKey {
+		refused = fmt.Errorf("a key of %d bytes; at most %d can be kept", key, maxKey)
+	}
 	if refused != nil {
 		t.failure = failure{t.source, t.raw.Offset, 0, n.Name, refused}
 		t.machine.Refuse(ev, policies.RefusedFor(refused))
@@ -75,7 +82,7 @@ func (t *Task) Offer(n *graph.Node, event any, refused error) bool {
 		}
 	}
 	if err != nil {
-		panic(stateError{err})
+		panic(err)
 	}
 	if sl != nil {
 		t.stray(sl)

@@ -28,7 +28,7 @@ func (t *Task) letter(d topology.Decision) {
 	} else {
 		var err error
 		if rec, err = decodePayload(d.Event.Payload); err != nil {
-			panic(stateError{err})
+			panic(&StateError{Err: err})
 		}
 	}
 	l := policies.Letter{

@@ -2,6 +2,7 @@ package task
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/streamrun/streamrun/statestore"
 	"github.com/streamrun/streamrun/topology/internal/record"
@@ -31,6 +32,16 @@ func (p *Plan) Restore(backend statestore.Backend, changelog int, partition int3
 		}
 	}
 	return backend.Apply(f.puts(), []statestore.Position{{Topic: cl.Topic, Partition: partition, Offset: position}})
+}
+
+// Layout tells how the rows of the plan's tasks are made up: rows that were written
+// under another layout mean something else.
+func (p *Plan) Layout() string {
+	words := []string{"1"} // of what a Plan makes of records, as Restore does
+	for _, c := range p.Changelogs {
+		words = append(words, fmt.Sprintf("%d:%s", c.part, c.Topic))
+	}
+	return strings.Join(words, " ")
 }
 
 // folder collects the rows of one Restore.

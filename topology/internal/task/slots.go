@@ -1,6 +1,8 @@
 package task
 
 import (
+	"fmt"
+
 	"github.com/streamrun/streamrun/statestore"
 	"github.com/streamrun/streamrun/topology"
 )
@@ -31,6 +33,7 @@ type slots struct {
 	backend statestore.Backend
 	stores  int
 	byKey   map[string]*slot
+	failure error   // of the first read that failed; the task ends with it
 	dirty   []*slot // in the order of their first change since the last batch
 
 	key   []byte   // scratch
@@ -67,10 +70,14 @@ func (s *slots) load(id string) (*slot, error) {
 	sl.Task = sl
 	s.key = append(append(s.key[:0], statestore.KindSlot), id...)
 	row, err := s.backend.Get(s.key)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = statestore.DecodeRow(row, s.parts)
 	}
-	if err := statestore.DecodeRow(row, s.parts); err != nil {
+	if err != nil {
+		err = &StateError{Err: err}
+		if s.failure == nil {
+			s.failure = err
+		}
 		return nil, err
 	}
 	if row != nil {
@@ -131,10 +138,24 @@ type store struct {
 	index int
 }
 
+// Of a row, what values may take: beside them is the order row, which its contract
+// bounds.
+const maxValues = statestore.MaxRow - 64<<10
+
+// maxKey is the size of the largest key: rows of the order have more in theirs.
+const maxKey = statestore.MaxKey - 64
+
+func tooLong(key []byte) error {
+	return fmt.Errorf("a key of %d bytes (%q...); at most %d can be kept", len(key), key[:32], maxKey)
+}
+
 // slot finds the slot of the key; the entity in hand is the usual one.
 func (s *store) slot(key []byte) (*slot, error) {
 	if sl := s.task.hand; sl != nil && sl.ID == string(key) {
 		return sl, nil
+	}
+	if len(key) > maxKey {
+		return nil, tooLong(key)
 	}
 	return s.task.slots.get(key)
 }
@@ -149,11 +170,22 @@ func (s *store) Get(key []byte) ([]byte, bool, error) {
 	return c.value, c.ok, nil
 }
 
-// Put implements statestore.Raw.
+// Put implements statestore.Raw. What would not fit into a row is the event's failure,
+// not the task's.
 func (s *store) Put(key, value []byte) error {
 	sl, err := s.slot(key)
 	if err != nil {
 		return err
+	}
+	size := len(value)
+	for i := range sl.cells {
+		if i != s.index {
+			size += len(sl.cells[i].value)
+		}
+	}
+	if size > maxValues {
+		return fmt.Errorf("store %s: the values under key %q would be %d bytes; at most %d can be kept: spread them over several keys",
+			s.task.plan.Sub.Stores[s.index], key[:min(len(key), 64)], size, maxValues)
 	}
 	s.task.slots.set(sl, s.index, value, true, s.task.raw.Timestamp)
 	return nil

@@ -42,11 +42,19 @@ type Result struct {
 func (t *Task) Step(s Step) (res Result, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			se, ok := r.(stateError)
+			se, ok := r.(*StateError)
 			if !ok {
 				panic(r)
 			}
-			err = fmt.Errorf("task %s: reading the state: %w", t.name, se.err)
+			err = se
+		}
+		// A processor that was refused its own state has not failed; it is done for, as
+		// the whole task is, whatever it made of the error.
+		if t.slots.failure != nil {
+			err = t.slots.failure
+		}
+		if state := (*StateError)(nil); errors.As(err, &state) {
+			state.Task = t.name
 		}
 	}()
 	t.clock = max(t.clock, s.Clock)
@@ -203,7 +211,7 @@ func (t *Task) run(source int) {
 		if r == nil {
 			return
 		}
-		if _, ok := r.(stateError); ok || (t.event != nil && !t.applying) {
+		if _, ok := r.(*StateError); ok || (t.event != nil && !t.applying) {
 			panic(r) // not the user's
 		}
 		t.failed = fmt.Errorf("panic: %v", r)
@@ -287,7 +295,7 @@ func (t *Task) applyKept(d topology.Decision) {
 	raw, source := t.raw, t.source
 	rec, err := decodePayload(d.Event.Payload)
 	if err != nil {
-		panic(stateError{err})
+		panic(&StateError{Err: err})
 	}
 	rec.Offset = d.Event.Offset
 	t.raw, t.source, t.passing = &rec, d.Event.Source, true

@@ -113,7 +113,7 @@ func Open(p *Plan, partition int32, backend statestore.Backend, o Options, start
 			err = t.machine.Restored(counts)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("task %s: restoring the order: %w", t.name, err)
+			return nil, fmt.Errorf("restoring the order: %w", &StateError{t.name, err})
 		}
 	} else {
 		copy(t.counts, counts)
@@ -193,7 +193,7 @@ type host struct{ t *Task }
 func (h host) Entity(id string) *topology.Entity {
 	sl, err := h.t.slots.get([]byte(id))
 	if err != nil {
-		panic(stateError{err})
+		panic(err) // Step returns it: the calls of a machine have no errors
 	}
 	return &sl.Entity
 }
@@ -211,6 +211,17 @@ func (h host) Payload(*topology.OrderEvent) []byte {
 	return append([]byte(nil), h.t.scratch...)
 }
 
-// stateError carries a failed read of the state out of the machine, whose calls
-// have no errors; Step returns it.
-type stateError struct{ err error }
+// A StateError says that a backend failed, or gave what is no state. The task is done for, with everything since the last Take; another one may be opened
+// from a backend that is whole.
+type StateError struct {
+	Task string
+	Err  error
+}
+
+// Error implements error.
+func (e *StateError) Error() string {
+	return fmt.Sprintf("task %s: its state: %v", e.Task, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *StateError) Unwrap() error { return e.Err }
