@@ -1,0 +1,434 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/streamrun/streamrun/statestore/badgerdb"
+	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/kafka/mem"
+	"github.com/streamrun/streamrun/topology/internal/record"
+)
+
+// onDisk is a Config that keeps the state in a directory.
+func onDisk(dir string) Config { return Config{Instance: "a", Workers: 2, DataDir: dir} }
+
+// restoredTasks returns how each task was restored, the last time that it was.
+func (p *process) restoredTasks() map[string]Restored {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := map[string]Restored{}
+	for _, s := range p.states {
+		if s.Restored.Task != "" {
+			all[s.Restored.Task] = s.Restored
+		}
+	}
+	return all
+}
+
+// copyDir copies a directory as a crash of its process would leave it: at a moment at
+// which no file comes or goes.
+func copyDir(t testing.TB, from string) string {
+	t.Helper()
+	for range 1000 {
+		to := filepath.Join(t.TempDir(), "copy")
+		before, err := copyFiles(to, from)
+		if err != nil {
+			continue
+		}
+		if after, err := copyFiles(filepath.Join(t.TempDir(), "copy"), from); err == nil && before == after {
+			return to
+		}
+	}
+	t.Errorf("%s does not come to rest", from)
+	return from
+}
+
+// copyFiles copies a directory, and returns the names of its files and the manifests.
+func copyFiles(to, from string) (files string, err error) {
+	err = filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		at := filepath.Join(to, strings.TrimPrefix(path, from))
+		if d.IsDir() {
+			return os.MkdirAll(at, 0o755)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		files += " " + path
+		if d.Name() == "MANIFEST" {
+			files += string(b)
+		}
+		return os.WriteFile(at, b, 0o600)
+	})
+	return files, err
+}
+
+// changes returns how many records the changelog has from an offset on, and its end.
+func (x *bench) changes(partition int32, from int64) (n, end int64) {
+	x.Helper()
+	tp := record.TopicPartition{Topic: "app-states-changelog", Partition: partition}
+	marks, err := x.admin.EndOffsets(x.ctx, []record.TopicPartition{tp})
+	x.must(err)
+	f, err := x.cluster.Fetcher(kafka.FetchOptions{})
+	x.must(err)
+	defer f.Close()
+	for at := from; at < marks[tp].HighWater; {
+		got, err := f.Fetch(x.ctx, []kafka.Position{{TopicPartition: tp, Offset: at}})
+		x.must(err)
+		for _, g := range got {
+			x.must(g.Err)
+			n, at = n+int64(len(g.Records)), g.Next
+		}
+	}
+	return n, marks[tp].HighWater
+}
+
+// fromCheckpoint fails unless the task was restored from a checkpoint in its directory,
+// and, if nothing was committed since, with the records behind it and no other. It
+// returns their number.
+func (x *bench) fromCheckpoint(p *process, partition int32, since bool) int64 {
+	x.Helper()
+	r, ok := p.restoredTasks()[fmt.Sprintf("states_%d", partition)]
+	if !ok || r.Refused != nil {
+		x.Fatalf("partition %d: it was not restored from the directory: %+v", partition, r)
+	}
+	var at int64
+	if _, err := fmt.Sscanf(r.Checkpoint, fmt.Sprintf("app-states-changelog-%d@%%d", partition), &at); err != nil || at == 0 {
+		x.Fatalf("partition %d: the checkpoint is %q", partition, r.Checkpoint)
+	}
+	if want, _ := x.changes(partition, at); !since && r.Records != want {
+		x.Errorf("partition %d: %d records restored from offset %d, which has %d behind it", partition, r.Records, at, want)
+	}
+	return r.Records
+}
+
+// fromTopics fails unless all of the task's state was read from the topics, for a
+// reason that has the word; no word: there was no directory.
+func (x *bench) fromTopics(p *process, partition int32, word string) {
+	x.Helper()
+	r, ok := p.restoredTasks()[fmt.Sprintf("states_%d", partition)]
+	all, _ := x.changes(partition, 0)
+	if !ok || r.Checkpoint != "" || r.Records < all-20 { // what was committed since is not restored
+		x.Errorf("partition %d: it was restored as %+v, and the changelog has %d records", partition, r, all)
+	}
+	if word == "" && r.Refused != nil || word != "" && (r.Refused == nil || !strings.Contains(r.Refused.Error(), word)) {
+		x.Errorf("partition %d: refused for %v, want %q", partition, r.Refused, word)
+	}
+}
+
+func TestARestartRestoresOnlyTheTail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newBench(t, 2, mem.Options{})
+		dir := t.TempDir()
+		p := x.start(onDisk(dir), nil)
+		for range 3 { // changes over changes
+			x.feed(200, 20)
+			x.drained()
+		}
+		<-time.After(3 * time.Second) // it is written behind
+		written := map[int32]int64{}
+		for n := range x.partitions {
+			_, written[n] = x.changes(n, 0)
+		}
+		x.feed(60, 20)
+		x.drained()
+		crashed := copyDir(t, dir)
+		p.kill()
+
+		p = x.start(onDisk(crashed), nil)
+		x.eventually("running", p.running(2))
+		for n := range x.partitions {
+			want, _ := x.changes(n, written[n])
+			if got := x.fromCheckpoint(p, n, false); got != want || got == 0 {
+				t.Errorf("partition %d: %d records restored, %d were not written", n, got, want)
+			}
+		}
+		x.feed(60, 20)
+		x.drained()
+		p.stop()
+
+		p = x.start(onDisk(crashed), nil) // after a stop in order there is nothing to read
+		x.eventually("running", p.running(2))
+		for n := range x.partitions {
+			if got := x.fromCheckpoint(p, n, false); got != 0 {
+				t.Errorf("partition %d: %d records restored after a stop in order", n, got)
+			}
+		}
+		x.feed(60, 20)
+		x.drained()
+		p.stop()
+		x.check()
+	})
+}
+
+func TestATaskThatComesBackRestoresWhatItMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newBench(t, 2, mem.Options{})
+		first := onDisk(t.TempDir())
+		x.feed(200, 20)
+		a := x.start(first, nil)
+		x.drained()
+		second := onDisk(t.TempDir())
+		second.Instance = ""
+		b := x.start(second, nil)
+		x.eventually("each has one", func() bool { return a.running(1)() && b.running(1)() })
+		x.feed(60, 20)
+		x.drained()
+		a.stop()
+		x.eventually("b has both", b.running(2))
+		x.feed(60, 20)
+		x.drained()
+		a = x.start(first, nil)
+		x.eventually("each has one again", func() bool { return a.running(1)() && b.running(1)() })
+		if len(a.restoredTasks()) != 1 {
+			t.Errorf("a restored %+v", a.restoredTasks())
+		}
+		for name := range a.restoredTasks() {
+			if n := x.fromCheckpoint(a, int32(name[len(name)-1]-'0'), false); n == 0 {
+				t.Error("it missed nothing")
+			}
+		}
+		x.feed(60, 20)
+		x.drained()
+		a.stop()
+		b.stop()
+		x.check()
+	})
+}
+
+// Each of them is found where the task starts, and the other task keeps its directory.
+func TestADirectoryThatIsNotWholeIsRebuilt(t *testing.T) {
+	largest := func(t *testing.T, pattern string) string {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no %s: %v", pattern, err)
+		}
+		return files[0]
+	}
+	for _, c := range []struct {
+		name, word string
+		damage     func(t *testing.T, dir string) error
+	}{
+		{"lost", "", func(_ *testing.T, dir string) error { return os.RemoveAll(dir) }},
+		{"flipped", "damaged", func(t *testing.T, dir string) error {
+			file := largest(t, filepath.Join(dir, "rows", "*.sst"))
+			b, err := os.ReadFile(file)
+			b[len(b)/2] ^= 0x10
+			return errors.Join(err, os.WriteFile(file, b, 0o600))
+		}},
+		{"cut", "damaged", func(t *testing.T, dir string) error {
+			return os.Truncate(largest(t, filepath.Join(dir, "rows", "*.sst")), 512)
+		}},
+		{"manifest", "damaged", func(_ *testing.T, dir string) error {
+			return os.Remove(filepath.Join(dir, "rows", "MANIFEST"))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newBench(t, 2, mem.Options{})
+				dir := t.TempDir()
+				x.feed(200, 20)
+				p := x.start(onDisk(dir), nil)
+				x.drained()
+				p.stop()
+				x.must(c.damage(t, filepath.Join(dir, "app", "states_1")))
+				p = x.start(onDisk(dir), nil)
+				x.eventually("running", p.running(2))
+				x.fromTopics(p, 1, c.word)
+				if n := x.fromCheckpoint(p, 0, true); n != 0 {
+					t.Errorf("the other task restored %d records", n)
+				}
+				x.feed(60, 20)
+				x.drained()
+				p.stop()
+				x.check()
+			})
+		})
+	}
+}
+
+func TestADirectoryOfOtherChangelogsIsNotUsed(t *testing.T) {
+	for _, c := range []struct {
+		name, word string
+		fed        int // before the directory is used
+		opts       mem.Options
+	}{
+		{"cluster", "the cluster", 200, mem.Options{ClusterID: "another"}},
+		{"cut", "the log was cut", 10, mem.Options{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				x := newBench(t, 1, mem.Options{})
+				x.feed(200, 20)
+				p := x.start(onDisk(dir), nil)
+				x.drained()
+				p.stop()
+				x = newBench(t, 1, c.opts)
+				x.feed(c.fed, 5)
+				p = x.start(Config{Instance: "b"}, nil)
+				x.drained()
+				p.stop()
+				p = x.start(onDisk(dir), nil)
+				x.eventually("running", p.running(1))
+				x.fromTopics(p, 0, c.word)
+				x.feed(60, 20)
+				x.drained()
+				p.stop()
+				x.check()
+			})
+		})
+	}
+}
+
+// A row whose bytes change while the directory is open is found when it is read: the
+// task is restored from the topics while the other one goes on.
+func TestATaskWhoseStateIsDamagedIsRebuilt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newBench(t, 2, mem.Options{})
+		dir := t.TempDir()
+		x.feed(200, 20)
+		p := x.start(onDisk(dir), nil)
+		x.drained()
+		p.stop()
+		p = x.start(onDisk(dir), nil)
+		x.eventually("running", p.running(2))
+		files, err := filepath.Glob(filepath.Join(dir, "app", "states_1", "rows", "*.sst"))
+		x.must(err)
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			x.must(err)
+			f, err := os.OpenFile(file, os.O_RDWR, 0)
+			x.must(err)
+			for i := range b { // the commas in the states
+				if b[i] == ',' {
+					_, err := f.WriteAt([]byte{';'}, int64(i))
+					x.must(err)
+				}
+			}
+			x.must(f.Close())
+		}
+		x.feed(60, 20)
+		x.drained()
+		x.fromTopics(p, 1, "checksum")
+		if n := x.fromCheckpoint(p, 0, true); n != 0 {
+			t.Errorf("the other task restored %d records", n)
+		}
+		x.feed(60, 20)
+		x.drained()
+		p.stop()
+		x.check()
+	})
+}
+
+// What stands in the way of one task's directory does not stop the others, and ends
+// the instance only when it does not go away.
+func TestAStateThatCannotBeOpened(t *testing.T) {
+	for _, passes := range []bool{true, false} {
+		t.Run(fmt.Sprintf("passes=%v", passes), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newBench(t, 2, mem.Options{})
+				dir := t.TempDir()
+				file := filepath.Join(dir, "app", "states_1")
+				x.must(os.MkdirAll(filepath.Dir(file), 0o755))
+				x.must(os.WriteFile(file, nil, 0o600))
+				x.feed(200, 20)
+				p := x.start(onDisk(dir), nil)
+				zero := func() bool {
+					c := x.offsets()[record.TopicPartition{Topic: "events", Partition: 0}]
+					return c.Offset >= x.input[0]
+				}
+				x.eventually("the other task is through", zero)
+				if p.restoredTasks()["states_1"].Task != "" {
+					t.Error("a task without a directory was restored")
+				}
+				if passes {
+					x.must(os.Remove(file))
+					x.drained()
+					p.stop()
+					x.check()
+					return
+				}
+				<-p.done
+				if p.err == nil || !strings.Contains(p.err.Error(), "states_1") || !strings.Contains(p.err.Error(), "still after") {
+					t.Errorf("it ended with %v", p.err)
+				}
+			})
+		})
+	}
+}
+
+func TestTheStoreIsCheckedBeforeTheStart(t *testing.T) {
+	for _, c := range []struct {
+		cfg  Config
+		word string
+	}{
+		{Config{Store: "floppy"}, `"memory" and "badger"`},
+		{Config{Store: Badger}, "DataDir"},
+		{Config{StoreMemory: 100}, "StoreMemory"},
+	} {
+		c.cfg.Brokers = []string{"localhost:9092"}
+		if _, err := New(concat(t), c.cfg); err == nil || !strings.Contains(err.Error(), c.word) {
+			t.Errorf("%+v: %v", c.cfg, err)
+		}
+	}
+}
+
+// A kill at any call leaves a directory from which the state comes back.
+func TestSurvivesAKillAtEveryCallWithADirectory(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		for at := 1; ; at += 3 {
+			more := true
+			t.Run(fmt.Sprintf("after=%v/call=%d", after, at), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					x := newBench(t, 2, mem.Options{MarkerDelay: 10 * time.Millisecond, Seed: uint64(at)})
+					dir, crashed := t.TempDir(), ""
+					cfg := onDisk(dir)
+					cfg.Workers = 1
+					ticks := time.NewTicker(70 * time.Millisecond)
+					cfg.tune = func(o *badgerdb.Options) { o.Ticks = ticks.C }
+					var died bool
+					p := x.start(cfg, func(c kafka.Cluster) kafka.Cluster {
+						return &tap{Cluster: c, at: at, after: after, kill: func() {
+							c.Close()
+							crashed = copyDir(t, dir)
+							died = true
+						}}
+					})
+					for range 4 {
+						x.feed(50, 7)
+						x.eventually("killed, or through", func() bool { synctest.Wait(); return died || x.allCommitted() })
+					}
+					more = died
+					if died {
+						p.kill()
+						cfg.DataDir = crashed
+						p = x.start(cfg, nil)
+						x.drained()
+						for _, r := range p.restoredTasks() {
+							if r.Refused != nil {
+								t.Errorf("a crash is no reason to refuse a directory: %+v", r)
+							}
+						}
+					}
+					p.stop()
+					x.check()
+				})
+			})
+			if !more || t.Failed() {
+				break
+			}
+		}
+	}
+}
