@@ -57,6 +57,51 @@ func TestBuildWithoutASourceSaysSo(t *testing.T) {
 	}
 }
 
+// A topic that the app, a broker or another node has is refused, for each of the
+// ways to name one.
+func TestATopicHasOneOwner(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ in, out, letters, want string }{
+		{"in", "out", "letters", ""},
+		{"in", "app-other-changelog", "app-other-journal", ""}, // nothing here has these names
+		{"app.g2x-counts-changelog", "app.g1-counts-changelog", "app-order-dlq", ""},
+		{"in", "in", "letters", `Source "a": topic "in" is written by "a.sink"`},
+		{"in", "out", "in", `Source "a": topic "in" is written by "order"`},
+		{"in", "out", "out", `InOrder "order": topic "out" is written by "a.sink" already; dead letters need a topic of their own`},
+		{"app-counts-changelog", "out", "letters", `Source "a": topic "app-counts-changelog" is the changelog of store "counts"; take another name`},
+		{"in", "app-order-order", "letters", `Sink "a.sink": topic "app-order-order" is where "order" keeps its order`},
+		{"in", "out", "app-counts-journal", `InOrder "order": topic "app-counts-journal" is the journal of sub-topology "counts"`},
+		{"in", "out", "app-counts-commands", `the commands of sub-topology "counts"`},
+		{"in", "app-meta", "letters", "the app's meta topic"},
+		{"in", "app.g12-counts-changelog", "letters", `the changelog of store "counts"`},
+		{"__consumer_offsets", "out", "letters", "Kafka's own"},
+		{"in", "out", "a letter", `InOrder "order": topic: the name "a letter" has ' '`},
+	} {
+		b := topology.New("app")
+		s := topology.Source(b, "a", texts, c.in)
+		topology.Sink(s, c.out, texts)
+		ordered := topology.Ordered(topology.Source(b, "b", texts), topology.OrderSpec[string, string]{
+			Name: "order", Order: noOrder{}, Contract: policies.Contract{EventsFor: "X", Because: "Y"}, DeadLetters: c.letters,
+		})
+		processors.Aggregate(ordered, counts, count)
+		switch _, err := b.Build(); {
+		case c.want == "" && err != nil, c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s, %s, %s: got %v, want %q", c.in, c.out, c.letters, err, c.want)
+		}
+	}
+}
+
+// Two sub-topologies that would be called the same would share a journal.
+func TestSubTopologiesHaveDifferentNames(t *testing.T) {
+	t.Parallel()
+	b := topology.New("app")
+	processors.Aggregate(topology.Source(b, "a", texts), counts, count)
+	topology.Sink(topology.Source(b, "counts", texts), "out", texts)
+	if _, err := b.Build(); err == nil || !strings.Contains(err.Error(), `Source "counts": its sub-topology and that of "a" would both be called "counts"`) {
+		t.Error(err)
+	}
+}
+
 func TestNodesThatShareAStoreShareATask(t *testing.T) {
 	t.Parallel()
 	b := topology.New("app")

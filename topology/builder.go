@@ -29,7 +29,7 @@ type Error = graph.Error
 // Build checks the topology and returns it. The error joins everything that is
 // wrong, each an *Error with the node, the operator and file:line of its call.
 func (b *Builder) Build() (*Topology, error) {
-	if err := b.graph.Check(); err != nil {
+	if err := b.graph.Check(claims(&b.graph)); err != nil {
 		return nil, err
 	}
 	return &Topology{graph: &b.graph, subs: b.graph.Cut()}, nil

@@ -71,10 +71,11 @@ func (g *Graph) Add(n *Node) *Node {
 
 // An Error is what is wrong with one node.
 type Error struct {
-	Node string
-	Op   string
-	Site string
-	Err  error
+	Node  string
+	Op    string
+	Site  string
+	Topic string // that something else has; empty where it is not about that
+	Err   error
 }
 
 // Error implements error.
@@ -87,11 +88,25 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Fail makes an Error of a node.
 func (n *Node) Fail(format string, args ...any) error {
-	return &Error{n.Name, n.Op, n.Site, fmt.Errorf(format, args...)}
+	return &Error{Node: n.Name, Op: n.Op, Site: n.Site, Err: fmt.Errorf(format, args...)}
 }
 
-// Check returns everything that is wrong with the graph.
-func (g *Graph) Check() error {
+// taken makes the Error of a node whose topic something else has.
+func (n *Node) taken(topic, format string, args ...any) error {
+	return &Error{Node: n.Name, Op: n.Op, Site: n.Site, Topic: topic, Err: fmt.Errorf("topic %q "+format, append([]any{topic}, args...)...)}
+}
+
+// named returns the topics that a node reads or writes and that somebody named.
+func (n *Node) named() []string {
+	if n.DLQ == "" {
+		return n.Topics
+	}
+	return append(slices.Clone(n.Topics), n.DLQ)
+}
+
+// Check returns everything that is wrong with the graph. claimed says whose a topic
+// is that no node may name, "" for any other.
+func (g *Graph) Check(claimed func(topic string) string) error {
 	var errs []error
 	if err := CheckName(g.App); err != nil {
 		errs = append(errs, fmt.Errorf("topology: app: %w", err))
@@ -113,21 +128,24 @@ func (g *Graph) Check() error {
 				errs = append(errs, n.Fail("store: %w", err))
 			}
 		}
-		for _, t := range n.Topics {
+		for _, t := range n.named() {
 			if err := CheckName(t); err != nil {
 				errs = append(errs, n.Fail("topic: %w", err))
 			}
+			if whose := claimed(t); whose != "" {
+				errs = append(errs, n.taken(t, "is %s; take another name", whose))
+			}
 			if n.Kind == Source {
 				if other, ok := read[t]; ok {
-					errs = append(errs, n.Fail("topic %q is read by source %q already; use its stream", t, other.Name))
+					errs = append(errs, n.taken(t, "is read by source %q already; use its stream", other.Name))
 				}
 				read[t] = n
-			} else {
-				if other, ok := published[t]; ok && (n.Kind == TableSink || other.Kind == TableSink) {
-					errs = append(errs, n.Fail("topic %q is written by %q already; a table needs a topic of its own", t, other.Name))
-				}
-				published[t] = n
+				continue
 			}
+			if other, ok := published[t]; ok && !sharable(n, other) {
+				errs = append(errs, n.taken(t, "is written by %q already; %s", other.Name, why(n, other)))
+			}
+			published[t] = n
 		}
 		switch n.Kind {
 		case Source:
@@ -148,13 +166,18 @@ func (g *Graph) Check() error {
 	}
 	for t, n := range read {
 		if w, ok := published[t]; ok {
-			errs = append(errs, n.Fail("topic %q is written by %q of the same topology", t, w.Name))
+			errs = append(errs, n.taken(t, "is written by %q of the same topology", w.Name))
 		}
 	}
 	if len(g.Nodes) == 0 {
 		errs = append(errs, errors.New("topology: no source; start with topology.Source"))
 	}
+	subs := map[string]*Sub{}
 	for _, s := range g.cut() {
+		if other, ok := subs[s.Name]; ok && s.Name != "" {
+			errs = append(errs, s.Nodes[0].Fail("its sub-topology and that of %q would both be called %q; give one of the two owners of that name another", other.Nodes[0].Name, s.Name))
+		}
+		subs[s.Name] = s
 		orders := slices.DeleteFunc(slices.Clone(s.Nodes), func(n *Node) bool { return n.Kind != Order })
 		for _, n := range orders[min(1, len(orders)):] {
 			errs = append(errs, n.Fail("the sub-topology has an order already (%q at %s); this version keeps one order in each", orders[0].Name, orders[0].Site))
@@ -162,6 +185,19 @@ func (g *Graph) Check() error {
 	}
 	slices.SortStableFunc(errs, func(a, b error) int { return nodeIndex(names, a) - nodeIndex(names, b) })
 	return errors.Join(errs...)
+}
+
+// sharable reports whether two nodes may write the same topic.
+func sharable(n, other *Node) bool {
+	return n.Kind == other.Kind && n.Kind != TableSink
+}
+
+// why says what is wrong when two nodes write a topic that they may not share.
+func why(n, other *Node) string {
+	if n.Kind == Order || other.Kind == Order {
+		return "dead letters need a topic of their own"
+	}
+	return "a table needs a topic of its own"
 }
 
 // nodeIndex orders errors by their nodes.
