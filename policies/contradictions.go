@@ -24,6 +24,7 @@ func (v *validator) latestWins() {
 	if v.Shape != Snapshot {
 		v.fault(CodeShape, "shape", fmt.Sprintf("latest-wins (order_by: version) throws away what is superseded, and a %s that is thrown away is a change lost", v.Shape),
 			"order by sequence, or say shape: snapshot if an event carries the whole state")
+		v.against("order_by")
 	}
 	effects := false
 	v.eachClass(func(_ string, cl Class) { effects = effects || cl.Effects != EffectsNever })
@@ -43,9 +44,11 @@ func (v *validator) waiting() {
 		case (v.holdsGaps() || v.Causal) && v.OnTimeout == OnTimeoutHold:
 			v.fault(CodeDeadlock, "on_overflow", "pause stops the partition, and on_timeout: hold waits for an event that may lie behind the paused one: neither gives way",
 				"say on_overflow: park or skip, or on_timeout: park, skip or rebuild")
+			v.against("on_timeout")
 		case v.OrderBy == ByEventTime && v.Slack > 0:
 			v.fault(CodeDeadlock, "on_overflow", "pause stops the partition, and only its next events move the watermark that releases what is held: neither gives way",
 				"say on_overflow: skip, which releases the earliest event, or park")
+			v.against("slack")
 		}
 	}
 	if v.Gap == GapRetry && v.OrderBy == BySequence && v.Retry.Max < 0 {
@@ -73,6 +76,7 @@ func (v *validator) rebuilds() {
 	if r := v.facts.Retention; r > 0 && v.holdsGaps() && v.MaxWait > r && (gap || timeout || v.Buffer == BufferVolatile) {
 		v.fault(CodeForgotten, "max_wait", fmt.Sprintf("after %s the source has forgotten what would be read again: it keeps %s", duration(v.MaxWait), duration(r)),
 			"wait less than the retention of the source, or keep it longer")
+		v.against("buffer")
 	}
 }
 
@@ -118,6 +122,7 @@ func (v *validator) volatile() {
 	case v.MaxWait > budget:
 		v.fault(CodeVolatileWait, "max_wait", fmt.Sprintf("a volatile buffer holds offsets back for up to %s, and a rebalance is due after %s", duration(v.MaxWait), duration(budget)),
 			"say buffer: durable, or wait no longer than a rebalance")
+		v.against("buffer")
 	}
 }
 
@@ -129,6 +134,7 @@ func (v *validator) tightBounds() {
 	if v.parks() && v.MaxDLQ <= v.MaxHeld {
 		v.fault(CodeNarrowDLQ, "max_dlq", fmt.Sprintf("an entity that is parked makes a letter of each of up to %d held events and of the one that parked it, and only %d fit", v.MaxHeld, v.MaxDLQ),
 			fmt.Sprintf("say at least %d, or a smaller max_held", v.MaxHeld+1))
+		v.against("max_held")
 	}
 }
 

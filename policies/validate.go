@@ -49,6 +49,7 @@ type ContractError struct {
 	Code    Code
 	Class   string // the class that says it; empty for the contract's own
 	Field   string // as a topology file writes it: "max_held", "retry.delay", "late"
+	Other   string // the field that Field contradicts, where there is one and Field may be a default
 	Problem string
 	Fix     string
 }
@@ -77,14 +78,18 @@ func (c Contract) Validate(facts Facts) error {
 	v.Contract = c.WithDefaults()
 	v.unused()
 	v.contradictions()
-	return errors.Join(v.errs...)
+	errs := make([]error, len(v.errs))
+	for i, e := range v.errs {
+		errs[i] = e
+	}
+	return errors.Join(errs...)
 }
 
 // A validator collects errors about a contract that has its defaults.
 type validator struct {
 	Contract
 	facts Facts
-	errs  []error
+	errs  []*ContractError
 }
 
 func (v *validator) fault(code Code, field, problem, fix string) {
@@ -94,6 +99,9 @@ func (v *validator) fault(code Code, field, problem, fix string) {
 func (v *validator) classFault(code Code, class, field, problem, fix string) {
 	v.errs = append(v.errs, &ContractError{Code: code, Class: class, Field: field, Problem: problem, Fix: fix})
 }
+
+// against names the field that the last fault is against.
+func (v *validator) against(field string) { v.errs[len(v.errs)-1].Other = field }
 
 func (v *validator) sentence(field, text string) {
 	const whole = `the contract is the sentence "events for EVENTS_FOR must be processed in order because BECAUSE"`

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/streamrun/streamrun/policies"
@@ -26,6 +27,34 @@ func (f *File) Topology() (*topology.Topology, error) {
 		return nil, fmt.Errorf("config: building the topology of %s: %w", f.Path, err)
 	}
 	return topo, nil
+}
+
+// checkTopology reports what is wrong with the topology that the file declares: at
+// the topic that it is about, or at the beginning of the file, where it may be the
+// same mistake as one that was reported.
+func (r *reader) checkTopology(f *File) {
+	_, err := f.Topology()
+	if err == nil {
+		return
+	}
+	before := len(r.problems)
+	all := []error{err}
+	if joined, ok := errors.Unwrap(err).(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	for _, err := range all {
+		text, use := err.Error(), topicUse{at: value{at: position{1, 1}}}
+		named := false
+		if node := (*topology.Error)(nil); errors.As(err, &node) {
+			text = node.Err.Error()
+			use, named = r.topics[node.Topic]
+		}
+		if named {
+			r.add(CodeTwice, use.at.at, use.at.path, "%s", text)
+		} else if before == 0 {
+			r.add(CodeValue, use.at.at, "", "%s", text)
+		}
+	}
 }
 
 // Store returns the declaration of the state's store, for readers of its changelog

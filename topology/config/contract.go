@@ -150,21 +150,26 @@ func (r *reader) contradictions(f fields, c policies.Contract, g Guarantee) {
 			r.add(CodeContract, f.at, f.path, "%s", err)
 			continue
 		}
-		at, path := f.locate(ce)
+		at, path, found := f.locate(ce.Class, ce.Field)
+		if other, _, ok := f.locate(ce.Class, ce.Other); !found && ok {
+			at = other // what it contradicts is a default
+		}
 		r.add(CodeContract, at, path, "%s; %s", ce.Problem, ce.Fix)
 	}
 }
 
-// locate returns the key that a contradiction is about, or the nearest one around it.
-func (f fields) locate(ce *policies.ContractError) (position, string) {
-	names := strings.Split(ce.Field, ".")
-	if ce.Class != "" {
-		names = []string{"classes", ce.Class, ce.Field}
+// locate returns the key that a contradiction is about, or the nearest one around it
+// and false.
+func (f fields) locate(class, field string) (at position, path string, found bool) {
+	names := strings.Split(field, ".")
+	if class != "" {
+		names = []string{"classes", class, field}
 	}
-	at, path := f.at, f.path
+	at, path = f.at, f.path
 	for i, name := range names {
 		path = join(path, name)
 		entry, ok := f.entries[name]
+		found = ok
 		if !ok {
 			continue
 		}
@@ -174,5 +179,5 @@ func (f fields) locate(ce *policies.ContractError) (position, string) {
 			f = quiet.names(entry) // its problems were reported when it was read
 		}
 	}
-	return at, path
+	return at, path, found
 }

@@ -10,7 +10,9 @@
 //
 // Keys never change their meaning. A key that is not named here is an error. All
 // that has a default may be left out; the value shown is the default unless the
-// comment says otherwise.
+// comment says otherwise. The text is UTF-8; a byte order mark before it is skipped.
+// No topic may be one of another job, one that the app makes (topology.Names), or one
+// of Kafka's own.
 //
 //	version: 1                      # must be there, first
 //	name: order-totals              # must be there: prefixes topics and group, for ever
@@ -40,7 +42,7 @@
 //	  causal: false                 # true: an event waits for its cause
 //	  max_depth: 20                 # of a chain of causes
 //	  early: wait                   # or apply           these six are for every class ...
-//	  late: reject                  # or drop, rebuild, compensate
+//	  late: reject                  # or drop, rebuild; compensate is for the Go API alone
 //	  duplicate: drop               # or reject
 //	  conflict: reject              # or park
 //	  poison: park                  # or skip
@@ -50,7 +52,7 @@
 //
 //	kafka:
 //	  brokers: localhost:9092       # or a list, or several with commas
-//	  guarantee: exactly_once       # or at_least_once
+//	  guarantee: exactly_once       # at_least_once: not in this version
 //	  partitioner: murmur2          # as Java producers
 //	  commit_interval: 100ms
 //	  transaction_timeout: 10s
@@ -89,7 +91,7 @@
 //	    from: in_order
 //	    state:
 //	      store: totals             # the step's name
-//	      initial: {total: 0}       # {}
+//	      initial: {total: 0}       # {}; a mapping where every update reads fields of it
 //	      update: |                 # must be there: the next state; nil deletes it
 //	        {"total": state.total + (event.type == "paid" ? event.amount : 0)}
 //

@@ -110,12 +110,12 @@ func TestBadMetadataSaysWhere(t *testing.T) {
 		`{"s":1,"k":1.5,"id":"i","at":1,"c":{}}`:          `f.yaml:7:10: inputs.in.key: expected text or a whole number, got the number 1.5`,
 		`{"s":1,"k":"a","at":1,"c":{}}`:                   `f.yaml:9:9: inputs.in.id: expected a value, got nothing`,
 		`{"s":1,"k":"a","id":"i","at":"today","c":{}}`:    `f.yaml:10:11: inputs.in.time: expected a time: RFC 3339 text, or milliseconds since 1970, got "today"`,
-		`{"s":1,"k":"a","id":"i","at":1}`:                 `f.yaml:11:20: inputs.in.class: cannot fetch d from <nil>`,
+		`{"s":1,"k":"a","id":"i","at":1}`:                 `f.yaml:11:20: inputs.in.class: cannot fetch d from nothing`,
 		`{"s":1,"k":"a","id":"i","at":1,"c":{"d":false}}`: `f.yaml:11:12: inputs.in.class: expected text or a whole number, got false`,
 		`{"s":"7.5","k":"a","id":"i","at":1,"c":{}}`:      `f.yaml:8:15: inputs.in.sequence: expected a whole number, got "7.5"`,
 		`{"k":"a","id":"i","at":1,"c":{}}`:                `f.yaml:8:15: inputs.in.sequence: expected a whole number, got nothing`,
-		`17`:                                              `f.yaml:7:16: inputs.in.key: cannot fetch k from int`,
-		`null`:                                            `f.yaml:7:16: inputs.in.key: cannot fetch k from <nil>`,
+		`17`:                                              `f.yaml:7:16: inputs.in.key: cannot fetch k from a number`,
+		`null`:                                            `f.yaml:7:16: inputs.in.key: cannot fetch k from nothing`,
 	} {
 		_, err := f.Metadata(record(t, f, "a", value))
 		var at *config.EvalError

@@ -59,9 +59,54 @@ func (e *expression) eval(machine *vm.VM, env map[string]any) (any, error) {
 	}
 	var at *file.Error
 	if errors.As(err, &at) {
-		return nil, e.fail(e.scalar.locate(at.Line, at.Column+1), strings.TrimPrefix(at.Message, "runtime error: "))
+		return nil, e.fail(e.scalar.locate(at.Line, at.Column+1), e.plain(at.Message, at.Line, at.Column))
 	}
 	return nil, e.fail(e.scalar.at, err.Error())
+}
+
+// plain says a failure of the engine without the types of Go. line and col are where
+// it is in the text of the expression, from 1 and from 0.
+func (e *expression) plain(message string, line, col int) string {
+	message = strings.TrimPrefix(message, "runtime error: ")
+	if message == "invalid operation: int(string)" { // it asked a list or a text for an item by a text
+		lines := strings.Split(e.scalar.text, "\n")
+		if line < 1 || line > len(lines) || col < 1 || col > len([]rune(lines[line-1])) {
+			return "expected a whole number, found text"
+		}
+		before, field := []rune(lines[line-1])[:col], string([]rune(lines[line-1])[col:])
+		if before[col-1] != '.' {
+			return "expected a whole number, found text"
+		}
+		return "cannot fetch " + fieldName.FindString(field) + " from a list or text"
+	}
+	if m := fetchFailed.FindStringSubmatch(message); m != nil {
+		return m[1] + plainTypes(m[2])
+	}
+	return message
+}
+
+var (
+	fieldName   = regexp.MustCompile(`^[\pL\pN_$]*`)
+	fetchFailed = regexp.MustCompile(`^(cannot fetch .+ from )(\S+(?: \{\})?)$`)
+)
+
+// plainTypes names a type of Go for a person.
+func plainTypes(name string) string {
+	switch name {
+	case "<nil>":
+		return "nothing"
+	case "int", "float64":
+		return "a number"
+	case "string":
+		return "text"
+	case "bool":
+		return "true or false"
+	case "[]interface {}":
+		return "a list"
+	case "map[string]interface {}":
+		return "a map"
+	}
+	return name
 }
 
 func (e *expression) fail(at position, text string) *EvalError {
@@ -154,6 +199,56 @@ func resultFields(n ast.Node, fields *[]string) bool {
 	default:
 		return false
 	}
+}
+
+// firstField returns a field of state that an update reads in every evaluation, ""
+// if it may do without: on a first state that has no fields no event would be applied.
+func firstField(update string) string {
+	tree, err := exprparser.Parse(update)
+	if err != nil {
+		return ""
+	}
+	return fieldIn(tree.Node)
+}
+
+// fieldIn looks into those parts of an expression that are evaluated if it is.
+func fieldIn(nodes ...ast.Node) string {
+	for _, n := range nodes {
+		found := ""
+		switch n := n.(type) {
+		case *ast.MemberNode:
+			id, ofState := n.Node.(*ast.IdentifierNode)
+			if name, ok := n.Property.(*ast.StringNode); ok && ofState && id.Value == "state" && !n.Optional {
+				return name.Value
+			}
+			found = fieldIn(n.Node, n.Property)
+		case *ast.UnaryNode:
+			found = fieldIn(n.Node)
+		case *ast.BinaryNode:
+			switch n.Operator {
+			case "and", "&&", "or", "||", "??":
+				found = fieldIn(n.Left)
+			default:
+				found = fieldIn(n.Left, n.Right)
+			}
+		case *ast.ConditionalNode:
+			found = fieldIn(n.Cond)
+		case *ast.CallNode:
+			found = fieldIn(n.Arguments...)
+		case *ast.BuiltinNode:
+			found = fieldIn(n.Arguments...)
+		case *ast.ArrayNode:
+			found = fieldIn(n.Nodes...)
+		case *ast.MapNode:
+			found = fieldIn(n.Pairs...)
+		case *ast.PairNode:
+			found = fieldIn(n.Key, n.Value)
+		}
+		if found != "" {
+			return found
+		}
+	}
+	return ""
 }
 
 // expression compiles the expression of an entry; nil when it is absent or wrong.

@@ -111,12 +111,13 @@ func Load(path string) (*File, error) {
 // place in every message; getenv gives the value of a variable. The error is an
 // *Error with everything that is wrong.
 func Parse(name string, src []byte, getenv func(string) (string, bool)) (*File, error) {
-	text := string(src)
-	r := &reader{file: name, lines: strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n"), getenv: getenv, topics: map[string]string{}}
+	text := strings.TrimPrefix(string(src), "\ufeff") // a byte order mark
+	r := &reader{file: name, lines: strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n"), getenv: getenv, topics: map[string]topicUse{}}
 	f := &File{Path: name, source: text}
 	f.evaluators.New = func() any { return newEvaluator() }
 	if root, ok := r.root(text); ok {
 		r.readFile(f, root)
+		r.checkTopology(f)
 	}
 	if err := r.err(name, text); err != nil {
 		return nil, err

@@ -69,7 +69,7 @@ func TestWholeFileSaysEveryKey(t *testing.T) {
 			}},
 		},
 		Kafka: config.Kafka{
-			Brokers: []string{"a:9092", "b:9092", "c:9092"}, Guarantee: config.AtLeastOnce,
+			Brokers: []string{"a:9092", "b:9092", "c:9092"}, Guarantee: config.ExactlyOnce,
 			CommitInterval: 50 * time.Millisecond, TransactionTimeout: 20 * time.Second, Compression: config.Zstd,
 			Security: security.Security{
 				TLS:  &security.TLS{CA: "ca.pem", Cert: "app.pem", Key: "app.key", ServerName: "kafka.internal"},
@@ -216,7 +216,10 @@ func TestTheGuaranteeBelongsToTheContract(t *testing.T) {
 	if _, err := config.Parse("f.yaml", []byte(text), noEnv); err == nil || !strings.Contains(err.Error(), "contract.buffer") {
 		t.Fatal(err)
 	}
-	parse(t, text+"kafka: {guarantee: at_least_once}\n", noEnv)
+	_, err := config.Parse("f.yaml", []byte(text+"kafka: {guarantee: at_least_once}\n"), noEnv)
+	if err == nil || strings.Contains(err.Error(), "contract.buffer") || !strings.Contains(err.Error(), "f.yaml:10:20: kafka.guarantee: ") {
+		t.Fatal(err)
+	}
 }
 
 func TestTextPointsAtThePlace(t *testing.T) {
@@ -232,6 +235,31 @@ func TestTextPointsAtThePlace(t *testing.T) {
 `
 	if got := all.Text(); got != want {
 		t.Fatalf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestAByteOrderMarkIsSkipped(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(small, "UPDATE", "event", 1)
+	if f := parse(t, "\ufeff"+text, noEnv); f.Name != "a" {
+		t.Fatalf("%+v", f)
+	}
+	_, err := config.Parse("f.yaml", []byte("\ufeff\ufeff"+text), noEnv)
+	if err == nil || !strings.Contains(err.Error(), "f.yaml:1:1: unknown key") {
+		t.Fatal(err)
+	}
+}
+
+func TestATextThatIsNotUTF8SaysWhere(t *testing.T) {
+	t.Parallel()
+	for bad, want := range map[string]string{
+		"\xff":         `f.yaml:3:36: byte 55 of the file (0xff) is not UTF-8; save the file as UTF-8 [SR1001]`,
+		"é\ufffdé\xe9": `f.yaml:3:39: byte 62 of the file (0xe9) is not UTF-8; save the file as UTF-8 [SR1001]`,
+	} {
+		text := strings.NewReplacer("because: y", "because: "+bad, "UPDATE", "event").Replace(small)
+		if _, err := config.Parse("f.yaml", []byte(text), noEnv); err == nil || err.Error() != want {
+			t.Errorf("%q: %v", bad, err)
+		}
 	}
 }
 
@@ -265,6 +293,37 @@ func TestExampleIsRight(t *testing.T) {
 	for _, path := range []string{"../../examples/permits/streamrun.yaml"} {
 		if _, err := config.Load(path); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// What an update certainly reads of a state must be in the first one.
+func TestInitialMustHaveWhatUpdateReads(t *testing.T) {
+	t.Parallel()
+	for update, field := range map[string]string{
+		`{"n": (state.n ?? 0) + 1}`: "n", `[1, event.x > state["m"]]`: "m", `state.a.b`: "a", `len(state.list) + 1`: "list",
+		`not (state.on)`: "on", `state.x > 1 ? 1 : 2`: "x", `state.first and event.x`: "first", `event[state.f]`: "f",
+		"event": "", `state?.n`: "", `state == nil ? {"a": 1} : {"a": state.a}`: "", `event.x or state.x`: "", `event.n ?? state.n`: "",
+		`event.k == "x" && state.k == 1`: "", `map(event.x, state.y)`: "", `state`: "", `{"state": event.state.x}`: "",
+	} {
+		for _, initial := range []string{"null", "[]", "7", `"x"`} {
+			text := strings.NewReplacer("{update: 'UPDATE'}", "{initial: "+initial+", update: '"+update+"'}").Replace(small)
+			_, err := config.Parse("f.yaml", []byte(text), noEnv)
+			if field == "" && err != nil || field != "" && (err == nil || !strings.Contains(err.Error(), "steps.st.state.initial: update reads state."+field+" whatever the event is")) {
+				t.Errorf("%s of %s: %v, want %q", update, initial, err, field)
+			}
+			if field == "" {
+				continue
+			}
+			// The reason for it: the engine fails.
+			f := parse(t, strings.Replace(small, "UPDATE", update, 1), noEnv)
+			state := map[string]any{"null": nil, "[]": []any{}, "7": 7, `"x"`: "x"}[initial]
+			if state == nil {
+				continue // an entity that has no state begins with initial
+			}
+			if got, err := f.Update(&policies.Metadata{}, map[string]any{"x": 1}, state); err == nil {
+				t.Errorf("%s of %s gives %v", update, initial, got)
+			}
 		}
 	}
 }

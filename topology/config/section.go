@@ -30,6 +30,9 @@ func (r *reader) readKafka(v value) Kafka {
 		k.Brokers = r.brokers(b)
 	}
 	enum(f, "guarantee", &k.Guarantee, ExactlyOnce, AtLeastOnce)
+	if g, ok := f.get("guarantee"); ok && k.Guarantee == AtLeastOnce {
+		r.add(CodeNotYet, g.at, g.path, "guarantee %q is not there in this version; leave it empty for %q", AtLeastOnce, ExactlyOnce)
+	}
 	// Sources that are partitioned otherwise come with a later version; that the key
 	// is here now keeps files the same.
 	partitioner := "murmur2"
@@ -243,8 +246,9 @@ func (r *reader) readState(step fields, st *State) {
 		st.Store = r.name(s)
 	}
 	st.Initial = map[string]any{}
-	if i, ok := f.get("initial"); ok {
-		st.Initial = r.constant(i)
+	initial, said := f.entries["initial"]
+	if said && initial.node != nil {
+		st.Initial = r.constant(initial)
 	}
 	u, ok := f.require("update", "an expression for the next state, over event, state, key and meta")
 	if !ok {
@@ -255,6 +259,11 @@ func (r *reader) readState(step fields, st *State) {
 		return
 	}
 	st.update = r.compile(text, updateScope(st.Initial, text.text), wantAny)
+	if _, object := st.Initial.(map[string]any); st.update != nil && !object {
+		if field := firstField(text.text); field != "" {
+			r.add(CodeType, initial.at, initial.path, "update reads state.%s whatever the event is, so initial must be a mapping, found %s", field, describe(st.Initial))
+		}
+	}
 }
 
 func (r *reader) readOutputs(v value, st State) Output {
@@ -308,6 +317,12 @@ func (r *reader) checkName(text string, at position, path string) bool {
 
 var topicForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,200}$`)
 
+// A topicUse is what a topic is named for, and where.
+type topicUse struct {
+	job string
+	at  value
+}
+
 // topic reads the entry topic; a topic has one job.
 func (r *reader) topic(f fields, job string) string {
 	v, ok := f.require("topic", "the name of a topic")
@@ -323,9 +338,9 @@ func (r *reader) topic(f fields, job string) string {
 		return ""
 	}
 	if other, taken := r.topics[text]; taken {
-		r.add(CodeTwice, v.at, v.path, "topic %q is that of %s already", text, other)
+		r.add(CodeTwice, v.at, v.path, "topic %q is that of %s already", text, other.job)
 		return ""
 	}
-	r.topics[text] = job
+	r.topics[text] = topicUse{job, v}
 	return text
 }

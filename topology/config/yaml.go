@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -44,8 +45,8 @@ type reader struct {
 	file   string
 	lines  []string
 	getenv func(string) (string, bool)
-	inputs []string          // names
-	topics map[string]string // what each topic named so far is for
+	inputs []string // names
+	topics map[string]topicUse
 	kept   []kept
 }
 
@@ -54,6 +55,13 @@ func (r *reader) root(src string) (value, bool) {
 	start := position{1, 1}
 	if len(src) > maxBytes {
 		r.add(CodeSyntax, start, "", "the file has %d bytes; a topology file has at most %d", len(src), maxBytes)
+		return value{}, false
+	}
+	if at := invalidAt(src); at >= 0 {
+		before := src[:at]
+		line := 1 + strings.Count(before, "\n")
+		col := 1 + len([]rune(before[strings.LastIndex(before, "\n")+1:]))
+		r.add(CodeSyntax, position{line, col}, "", "byte %d of the file (0x%02x) is not UTF-8; save the file as UTF-8", at+1, src[at])
 		return value{}, false
 	}
 	file, at, err := parse(src)
@@ -70,6 +78,16 @@ func (r *reader) root(src string) (value, bool) {
 		body = doc.Body
 	}
 	return value{at: start, node: body}, true
+}
+
+// invalidAt returns where a text ceases to be UTF-8, -1 for one that is.
+func invalidAt(text string) int {
+	for i, c := range text {
+		if c == utf8.RuneError && !strings.HasPrefix(text[i:], "\ufffd") {
+			return i
+		}
+	}
+	return -1
 }
 
 // parse runs the YAML parser, and turns a panic of it into an error: no text that
