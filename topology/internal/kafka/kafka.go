@@ -15,7 +15,7 @@ type Cluster interface {
 	ID(ctx context.Context) (string, error)
 	// Fetcher opens a reader.
 	Fetcher(opts FetchOptions) (Fetcher, error)
-	// Producer opens a transactional producer; it can do nothing before Init.
+	// Producer opens a producer; it can do nothing before Init.
 	Producer(opts ProducerOptions) (Producer, error)
 	// Group opens a member of a consumer group.
 	Group(opts GroupOptions) (Group, error)
@@ -69,9 +69,14 @@ type Fetched struct {
 	Err error
 }
 
-// ProducerOptions configures a transactional producer.
+// ProducerOptions configures a producer.
 type ProducerOptions struct {
-	TransactionalID    string
+	TransactionalID string
+	// Plain has no transactions, and no TransactionalID. A unit of work is bracketed
+	// by Begin and End all the same, but what is acknowledged is there for everybody,
+	// and stays; SendOffsets commits at once, and only the member generation fences
+	// it; Init fences nobody.
+	Plain              bool
 	TransactionTimeout time.Duration // 0: 10 s
 	RequestTimeout     time.Duration // 0: 5 s; a request without an answer by then is indefinite
 }
@@ -82,7 +87,7 @@ type ProducerID struct {
 	Epoch int16
 }
 
-// A Producer is one transactional producer: at most one transaction at a time.
+// A Producer writes in transactions, at most one at a time, unless it is plain.
 // Its methods are called by one goroutine.
 //
 // Errors: ErrFenced (47, 48 on a produce, 90: a newer producer exists: stop,
@@ -102,7 +107,7 @@ type Producer interface {
 	// the transaction first. It does not wait for acknowledgements; it returns the
 	// first error known so far. The outputs are encoded when it returns.
 	Produce(ctx context.Context, outputs []record.Output) error
-	// Flush waits until every Produce of the transaction is acknowledged. acked has,
+	// Flush waits until every Produce of the transaction so far is acknowledged. acked has,
 	// per partition produced to, the offset of the first record acknowledged by
 	// this transaction (the journal's position comes from it).
 	Flush(ctx context.Context) (acked map[record.TopicPartition]int64, err error)

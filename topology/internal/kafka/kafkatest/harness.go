@@ -51,6 +51,7 @@ const (
 	Produce         Request = 0
 	Fetch           Request = 1
 	ListOffsets     Request = 2
+	OffsetCommit    Request = 8
 	OffsetFetch     Request = 9
 	InitProducerID  Request = 22
 	AddPartitions   Request = 24
@@ -68,6 +69,8 @@ func (r Request) String() string {
 		return "Fetch"
 	case ListOffsets:
 		return "ListOffsets"
+	case OffsetCommit:
+		return "OffsetCommit"
 	case OffsetFetch:
 		return "OffsetFetch"
 	case InitProducerID:

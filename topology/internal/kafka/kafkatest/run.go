@@ -44,7 +44,7 @@ func run(t *testing.T, open func(t *testing.T) Harness, in func(t *testing.T, f 
 	t.Helper()
 	for _, part := range [][]kase{
 		logCases(), marksCases(), fetchCases(), txnCases(), offsetCases(), fencingCases(),
-		indefiniteCases(), waitCases(), markerCases(), groupCases(), adminCases(),
+		indefiniteCases(), waitCases(), plainCases(), markerCases(), groupCases(), adminCases(),
 	} {
 		for _, k := range part {
 			t.Run(k.name, func(t *testing.T) {
@@ -154,7 +154,9 @@ func (x *bench) partition() record.TopicPartition {
 // open opens a producer that has not been initialised.
 func (x *bench) open(opts kafka.ProducerOptions) kafka.Producer {
 	x.Helper()
-	opts.TransactionalID = x.h.Prefix + opts.TransactionalID
+	if !opts.Plain {
+		opts.TransactionalID = x.h.Prefix + opts.TransactionalID
+	}
 	p, err := x.cluster.Producer(opts)
 	x.must("opening a producer", err)
 	x.Cleanup(func() { p.Close() })

@@ -44,8 +44,8 @@ func (c *Cluster) Fetcher(opts kafka.FetchOptions) (kafka.Fetcher, error) {
 
 // Producer implements kafka.Cluster.
 func (c *Cluster) Producer(opts kafka.ProducerOptions) (kafka.Producer, error) {
-	if opts.TransactionalID == "" {
-		return nil, errors.New("mem: opening a producer: no transactional id")
+	if opts.Plain != (opts.TransactionalID == "") {
+		return nil, errors.New("mem: opening a producer: a transactional id, or plain, must be given")
 	}
 	return newProducer(c.open(), opts), nil
 }

@@ -18,6 +18,7 @@ const (
 	Fetch           Request = 1
 	ListOffsets     Request = 2
 	Metadata        Request = 3
+	OffsetCommit    Request = 8
 	OffsetFetch     Request = 9
 	JoinGroup       Request = 11
 	CreateTopics    Request = 19
@@ -40,6 +41,8 @@ func (r Request) String() string {
 		return "ListOffsets"
 	case Metadata:
 		return "Metadata"
+	case OffsetCommit:
+		return "OffsetCommit"
 	case OffsetFetch:
 		return "OffsetFetch"
 	case JoinGroup:

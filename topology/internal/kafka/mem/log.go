@@ -29,8 +29,15 @@ type run struct {
 // next returns the offset behind the run.
 func (r run) next() int64 { return r.first + int64(r.hi-r.lo) }
 
-// append adds records of a transaction and returns the offset of the first.
-func (p *partition) append(pid int64, epoch int16, records []record.Record) int64 {
+// appendOpen adds records of a transaction and returns the offset of the first.
+func (p *partition) appendOpen(pid int64, epoch int16, records []record.Record) int64 {
+	p.open[pid] = append(p.open[pid], len(p.runs))
+	p.epochs[pid] = epoch
+	return p.append(records)
+}
+
+// append adds records and returns the offset of the first.
+func (p *partition) append(records []record.Record) int64 {
 	first := p.end
 	r := run{first: first, lo: len(p.records)}
 	for _, rec := range records {
@@ -39,9 +46,7 @@ func (p *partition) append(pid int64, epoch int16, records []record.Record) int6
 		p.records = append(p.records, rec)
 	}
 	r.hi = len(p.records)
-	p.open[pid] = append(p.open[pid], len(p.runs))
 	p.runs = append(p.runs, r)
-	p.epochs[pid] = epoch
 	return first
 }
 

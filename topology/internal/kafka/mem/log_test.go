@@ -57,7 +57,7 @@ func TestLogEqualsOneEntryPerOffset(t *testing.T) {
 					batch = append(batch, record.Record{Value: []byte(v)})
 					twin = append(twin, entry{pid: pid, value: v, state: 'o'})
 				}
-				if first := p.append(pid, 0, batch); first != int64(len(twin)-len(batch)) {
+				if first := p.appendOpen(pid, 0, batch); first != int64(len(twin)-len(batch)) {
 					t.Fatalf("appended at %d, the log had %d entries", first, len(twin)-len(batch))
 				}
 				continue
@@ -115,7 +115,7 @@ func TestLogEqualsOneEntryPerOffset(t *testing.T) {
 
 func TestReadAllocatesNothing(t *testing.T) {
 	p := newPartition()
-	p.append(1, 0, make([]record.Record, 500))
+	p.appendOpen(1, 0, make([]record.Record, 500))
 	p.mark(1, 0, true)
 	if n := testing.AllocsPerRun(100, func() { p.read(0, false, 1<<20) }); n != 0 {
 		t.Errorf("%v allocations, want 0: a fetch is a part of the log", n)

@@ -66,7 +66,7 @@ func (g *group) instance(instance string) *member {
 	return nil
 }
 
-// mayCommit checks the member that TxnOffsetCommit names. One that names nobody
+// mayCommit checks the member that commits offsets. One that names nobody
 // is not checked at all, as on a real broker.
 func (g *group) mayCommit(who kafka.Member) code {
 	if who.ID == "" && who.InstanceID == "" && who.Generation < 0 {

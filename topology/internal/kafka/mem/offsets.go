@@ -75,6 +75,29 @@ func (b *Broker) commitOffsets(id string, pid int64, epoch int16, name string, m
 	if c := b.mayWrite(id, pid, epoch, open, g.offsets.epochs[pid], func(t *txn) bool { return t.groups[name] }); c != 0 {
 		return c
 	}
+	if c := b.mayKeep(g, member, commits); c != 0 {
+		return c
+	}
+	g.offsets.add(pid, epoch, commits)
+	b.notify()
+	return 0
+}
+
+// commitPlain handles OffsetCommit.
+func (b *Broker) commitPlain(name string, member kafka.Member, commits []kafka.CommittedOffset) code {
+	g := b.group(name)
+	if c := b.mayKeep(g, member, commits); c != 0 {
+		return c
+	}
+	for _, o := range commits {
+		g.offsets.committed[o.TopicPartition] = o
+	}
+	b.notify()
+	return 0
+}
+
+// mayKeep checks who commits offsets, and what they are.
+func (b *Broker) mayKeep(g *group, member kafka.Member, commits []kafka.CommittedOffset) code {
 	if c := g.mayCommit(member); c != 0 {
 		return c
 	}
@@ -86,7 +109,5 @@ func (b *Broker) commitOffsets(id string, pid int64, epoch int16, name string, m
 			return unknownTopicOrPartition
 		}
 	}
-	g.offsets.add(pid, epoch, commits)
-	b.notify()
 	return 0
 }

@@ -38,6 +38,10 @@ func (p *producer) Init(ctx context.Context) (kafka.ProducerID, error) {
 	p.inTxn, p.ready = false, false
 	var id kafka.ProducerID
 	err := p.broker.write(ctx, p.handle, InitProducerID, p.opts.RequestTimeout, func(now time.Time) (c code) {
+		if p.opts.Plain {
+			id.ID = p.broker.newPID()
+			return 0
+		}
 		id.ID, id.Epoch, c = p.broker.initProducer(p.opts.TransactionalID, p.opts.TransactionTimeout, now)
 		return c
 	})
@@ -74,8 +78,10 @@ func (p *producer) Produce(ctx context.Context, outputs []record.Output) error {
 		return nil // not sent behind a request whose fate is unknown; Flush says so
 	}
 	batches := encode(outputs)
-	if err := p.addPartitions(ctx, batches); err != nil {
-		return err
+	if !p.opts.Plain {
+		if err := p.addPartitions(ctx, batches); err != nil {
+			return err
+		}
 	}
 	id := p.id
 	acked := map[record.TopicPartition]int64{}
@@ -142,6 +148,11 @@ func (p *producer) Flush(ctx context.Context) (map[record.TopicPartition]int64, 
 func (p *producer) SendOffsets(ctx context.Context, group string, member kafka.Member, commits []kafka.CommittedOffset) error {
 	if !p.inTxn {
 		return errNoTxn
+	}
+	if p.opts.Plain {
+		return p.broker.write(ctx, p.handle, OffsetCommit, p.opts.RequestTimeout, func(time.Time) code {
+			return p.broker.commitPlain(group, member, commits)
+		})
 	}
 	if !p.groups[group] {
 		if err := p.add(ctx, AddOffsets, nil, group); err != nil {
@@ -240,9 +251,13 @@ func (b *Broker) produceTo(txnID string, id kafka.ProducerID, in batch, acked ma
 		return messageTooLarge
 	}
 	added := func(t *txn) bool { return t.partitions[in.TopicPartition] }
+	if txnID == "" {
+		acked[in.TopicPartition] = p.append(in.records)
+		return 0
+	}
 	if c := b.mayWrite(txnID, id.ID, id.Epoch, p.open[id.ID] != nil, p.epochs[id.ID], added); c != 0 {
 		return c
 	}
-	acked[in.TopicPartition] = p.append(id.ID, id.Epoch, in.records)
+	acked[in.TopicPartition] = p.appendOpen(id.ID, id.Epoch, in.records)
 	return 0
 }

@@ -115,7 +115,7 @@ func (b *Broker) initProducer(id string, timeout time.Duration, now time.Time) (
 	switch {
 	case t == nil:
 		t = &txn{id: id, epoch: -1}
-		b.newPID(t)
+		t.pid = b.newPID()
 		b.txns[id] = t
 	case t.state == ongoing:
 		t.epoch++ // fences the owner; a second epoch is taken when the markers have landed
@@ -126,7 +126,7 @@ func (b *Broker) initProducer(id string, timeout time.Duration, now time.Time) (
 	}
 	if t.epoch >= math.MaxInt16-2 {
 		t.epoch = -1
-		b.newPID(t)
+		t.pid = b.newPID()
 	}
 	t.epoch++
 	t.timeout = timeout
@@ -134,9 +134,9 @@ func (b *Broker) initProducer(id string, timeout time.Duration, now time.Time) (
 	return t.pid, t.epoch, 0
 }
 
-func (b *Broker) newPID(t *txn) {
-	t.pid = b.nextPID
+func (b *Broker) newPID() int64 {
 	b.nextPID++
+	return b.nextPID - 1
 }
 
 // known checks who sends a request to the coordinator.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/IBM/sarama"
 
+	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/record"
 )
 
@@ -79,14 +80,14 @@ func (b *batch) copy(p []byte) []byte {
 }
 
 // wire returns the batch as it is sent.
-func (b *batch) wire(id int64, epoch int16, codec sarama.CompressionCodec) *sarama.RecordBatch {
+func (b *batch) wire(id kafka.ProducerID, transactional bool, codec sarama.CompressionCodec) *sarama.RecordBatch {
 	pointers := make([]*sarama.Record, len(b.records))
 	for i := range b.records {
 		pointers[i] = &b.records[i]
 	}
 	return &sarama.RecordBatch{
-		Version: 2, Codec: codec, CompressionLevel: sarama.CompressionLevelDefault, IsTransactional: true, PartitionLeaderEpoch: -1,
-		ProducerID: id, ProducerEpoch: epoch, FirstSequence: b.sequence,
+		Version: 2, Codec: codec, CompressionLevel: sarama.CompressionLevelDefault, IsTransactional: transactional, PartitionLeaderEpoch: -1,
+		ProducerID: id.ID, ProducerEpoch: id.Epoch, FirstSequence: b.sequence,
 		FirstTimestamp: time.UnixMilli(b.first), MaxTimestamp: time.UnixMilli(b.newest),
 		LastOffsetDelta: int32(len(b.records) - 1), Records: pointers,
 	}

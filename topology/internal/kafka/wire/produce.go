@@ -57,7 +57,7 @@ func (p *producer) Produce(ctx context.Context, outputs []record.Output) error {
 	}
 	if len(fresh) > 0 {
 		err := p.leaders(ctx, fresh)
-		if err == nil {
+		if err == nil && !p.opts.Plain {
 			err = p.enlist(ctx, fresh)
 		}
 		if err != nil {
@@ -311,15 +311,18 @@ func (p *producer) launch(ctx context.Context, addr string, f *flight) error {
 	}
 	f.conn = c
 	q := &sarama.ProduceRequest{
-		TransactionalID: &p.opts.TransactionalID, RequiredAcks: sarama.WaitForAll,
-		Timeout: int32(p.opts.RequestTimeout.Milliseconds()), Version: 8,
+		RequiredAcks: sarama.WaitForAll,
+		Timeout:      int32(p.opts.RequestTimeout.Milliseconds()), Version: 8,
+	}
+	if !p.opts.Plain {
+		q.TransactionalID = &p.opts.TransactionalID
 	}
 	now := time.Now()
 	for i, b := range f.batches {
 		if b.deadline.IsZero() {
 			b.deadline = now.Add(p.opts.RequestTimeout)
 		}
-		q.AddBatch(f.boxes[i].Topic, f.boxes[i].Partition, b.wire(p.id.ID, p.id.Epoch, p.cluster.codec))
+		q.AddBatch(f.boxes[i].Topic, f.boxes[i].Partition, b.wire(p.id, !p.opts.Plain, p.cluster.codec))
 		f.boxes[i].sent++
 		f.boxes[i].flying++
 	}

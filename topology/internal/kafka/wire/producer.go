@@ -15,8 +15,8 @@ import (
 
 // Producer implements kafka.Cluster.
 func (c *cluster) Producer(opts kafka.ProducerOptions) (kafka.Producer, error) {
-	if opts.TransactionalID == "" {
-		return nil, errors.New("kafka/wire: opening a producer: no transactional id given")
+	if opts.Plain != (opts.TransactionalID == "") {
+		return nil, errors.New("kafka/wire: opening a producer: a transactional id, or plain, must be given")
 	}
 	if opts.TransactionTimeout == 0 {
 		opts.TransactionTimeout = 10 * time.Second
@@ -124,6 +124,9 @@ func (p *producer) Init(ctx context.Context) (kafka.ProducerID, error) {
 	p.route.reset()
 	p.forget()
 	p.failed, p.end = errors.New("not initialised: the last Init failed"), true
+	if p.opts.Plain {
+		return p.initPlain(ctx)
+	}
 	var b backoff
 	started := time.Now()
 	for {
@@ -157,6 +160,28 @@ func (p *producer) Init(ctx context.Context) (kafka.ProducerID, error) {
 	}
 }
 
+// initPlain gets a producer id, which any broker gives.
+func (p *producer) initPlain(ctx context.Context) (kafka.ProducerID, error) {
+	err := p.route.anywhere(ctx, func(c *conn) error {
+		a, err := ask(ctx, c, (*sarama.Broker).InitProducerID, &sarama.InitProducerIDRequest{
+			Version: 4, TransactionTimeout: p.opts.TransactionTimeout, ProducerID: -1, ProducerEpoch: -1,
+		})
+		if err == nil && a.Err != sarama.ErrNoError {
+			err = mapped(a.Err)
+		}
+		if err != nil {
+			return err
+		}
+		p.id = kafka.ProducerID{ID: a.ProducerID, Epoch: a.ProducerEpoch}
+		return nil
+	})
+	if err != nil {
+		return kafka.ProducerID{}, fmt.Errorf("kafka/wire: initialising a producer: %w", err)
+	}
+	p.failed, p.end = nil, false
+	return p.id, nil
+}
+
 // Begin implements kafka.Producer.
 func (p *producer) Begin() error {
 	if p.failed != nil {
@@ -176,6 +201,9 @@ func (p *producer) SendOffsets(ctx context.Context, group string, member kafka.M
 	}
 	if p.unacknowledged() {
 		return errors.New("kafka/wire: sending offsets: outputs are not acknowledged: Flush comes first")
+	}
+	if p.opts.Plain {
+		return p.commitOffsets(ctx, group, member, offsets)
 	}
 	if !p.joined[group] {
 		if err := p.join(ctx, group); err != nil {
@@ -198,6 +226,49 @@ func (p *producer) SendOffsets(ctx context.Context, group string, member kafka.M
 			Partition: o.Partition, Offset: o.Offset, LeaderEpoch: -1, Metadata: &o.Metadata,
 		})
 	}
+	return p.offsets(ctx, group, func(ctx context.Context, c *conn, note func(string, int32, sarama.KError)) error {
+		a, err := ask(ctx, c, (*sarama.Broker).TxnOffsetCommit, q)
+		if err != nil {
+			return err
+		}
+		for topic, parts := range a.Topics {
+			for _, e := range parts {
+				note(topic, e.Partition, e.Err)
+			}
+		}
+		return nil
+	})
+}
+
+// commitOffsets commits offsets outside of a transaction.
+func (p *producer) commitOffsets(ctx context.Context, group string, member kafka.Member, offsets []kafka.CommittedOffset) error {
+	q := &sarama.OffsetCommitRequest{
+		Version: 7, ConsumerGroup: group, ConsumerGroupGeneration: member.Generation, ConsumerID: member.ID,
+	}
+	if member.InstanceID != "" {
+		q.GroupInstanceId = &member.InstanceID
+	}
+	for i := range offsets {
+		o := &offsets[i]
+		q.AddBlockWithLeaderEpoch(o.Topic, o.Partition, o.Offset, -1, 0, o.Metadata)
+	}
+	return p.offsets(ctx, group, func(ctx context.Context, c *conn, note func(string, int32, sarama.KError)) error {
+		a, err := ask(ctx, c, (*sarama.Broker).CommitOffset, q)
+		if err != nil {
+			return err
+		}
+		for topic, parts := range a.Errors {
+			for partition, code := range parts {
+				note(topic, partition, code)
+			}
+		}
+		return nil
+	})
+}
+
+// offsets sends a request with offsets to the coordinator of a group; the request
+// notes the code of every partition in its answer.
+func (p *producer) offsets(ctx context.Context, group string, send func(ctx context.Context, c *conn, note func(topic string, partition int32, code sarama.KError)) error) error {
 	k := p.groups[group]
 	if k == nil {
 		k = &coordinator{route: p.route, kind: sarama.CoordinatorGroup, key: group}
@@ -205,19 +276,13 @@ func (p *producer) SendOffsets(ctx context.Context, group string, member kafka.M
 	}
 	var at record.TopicPartition
 	code, err := k.call(ctx, "sending offsets of "+group, func(ctx context.Context, c *conn) (sarama.KError, error) {
-		a, err := ask(ctx, c, (*sarama.Broker).TxnOffsetCommit, q)
-		if err != nil {
-			return 0, err
-		}
 		worst := sarama.ErrNoError
-		for topic, parts := range a.Topics {
-			for _, e := range parts {
-				if e.Err != sarama.ErrNoError && (worst == sarama.ErrNoError || !transient(e.Err)) {
-					worst, at = e.Err, record.TopicPartition{Topic: topic, Partition: e.Partition}
-				}
+		err := send(ctx, c, func(topic string, partition int32, code sarama.KError) {
+			if code != sarama.ErrNoError && (worst == sarama.ErrNoError || !transient(code)) {
+				worst, at = code, record.TopicPartition{Topic: topic, Partition: partition}
 			}
-		}
-		return worst, nil
+		})
+		return worst, err
 	})
 	switch {
 	case err != nil:
