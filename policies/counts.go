@@ -19,6 +19,11 @@ type Counts struct {
 	Lost           int64 // volatile ones that a restart forgot; they are delivered again
 
 	VersionBackward int64 // a mark on applied ones: their version was below the greatest
+
+	// Skipped are offsets that were passed over and not delivered: by an accepted jump,
+	// or with a batch that cannot be decoded. What stood there is not known: control
+	// records and aborted ones count too.
+	Skipped int64
 }
 
 // Balanced reports whether every delivery has exactly one disposition.
@@ -44,5 +49,6 @@ func (c Counts) Add(d Counts) Counts {
 	c.ResolvedAgain += d.ResolvedAgain
 	c.Lost += d.Lost
 	c.VersionBackward += d.VersionBackward
+	c.Skipped += d.Skipped
 	return c
 }

@@ -46,6 +46,11 @@ func (j *judge) journal() position {
 				clock = s.clock
 			}
 			for _, part := range s.slices {
+				if s.kind >= rewindStep {
+					j.differ("moved", "%s: commit %d goes on at %s, not at %d", l.at(r.Offset), rec.commit, in.at(part.to), part.from)
+					at.input = part.to
+					continue
+				}
 				if part.from != at.input || part.to <= part.from || part.source != 0 {
 					j.differ("consumed", "%s: commit %d consumes %s to %d of source %d; %d is next",
 						l.at(r.Offset), rec.commit, in.at(part.from), part.to, part.source, at.input)
@@ -59,12 +64,16 @@ func (j *judge) journal() position {
 		for consumed < len(in.Records) && in.Records[consumed].Offset < at.input {
 			consumed++
 		}
-		if len(rec.counts) != 1 {
-			j.differ("counts", "%s: of %d sources, there is one", l.at(r.Offset), len(rec.counts))
+		if len(rec.sources) != 1 || rec.sources[0].topic != in.Topic {
+			j.differ("journal", "%s: of the sources %v, there is only %s", l.at(r.Offset), rec.sources, in.Topic)
 			continue
 		}
-		j.addUp(l.at(r.Offset), &rec.counts[0], &at.counts, int64(consumed))
-		at.counts = rec.counts[0]
+		end := &rec.sources[0]
+		if end.offset != at.input {
+			j.differ("journal", "%s: %s is consumed, the commit says %d", l.at(r.Offset), in.at(at.input), end.offset)
+		}
+		j.addUp(l.at(r.Offset), &end.counts, &at.counts, int64(consumed))
+		at.counts = end.counts
 	}
 	if continued {
 		j.differ("journal", "%s-%d: commit %d is not whole", l.Topic, l.Partition, at.commit)

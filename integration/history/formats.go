@@ -11,9 +11,9 @@ import (
 
 // Counts are the dispositions of one source partition, in the order in which the
 // formats have them.
-type Counts [15]int64
+type Counts [16]int64
 
-// Positions in Counts. All from Applied to Lost are dispositions.
+// Positions in Counts. All from applied to lost are dispositions.
 const (
 	delivered    = 0
 	applied      = 1
@@ -22,6 +22,7 @@ const (
 	held         = 10
 	retrying     = 11
 	lost         = 13
+	skipped      = 15
 )
 
 // Held returns the number of events that wait.
@@ -71,7 +72,15 @@ type journalRecord struct {
 	plan      uint64
 	continued bool
 	steps     []step
-	counts    []Counts
+	time      int64 // stream time
+	sources   []sourceEnd
+}
+
+// A sourceEnd is a source partition as a commit left it.
+type sourceEnd struct {
+	topic  string
+	offset int64
+	counts Counts
 }
 
 type step struct {
@@ -90,6 +99,7 @@ type slice struct {
 const (
 	openStep    = 4
 	commandStep = 5
+	rewindStep  = 6 // this one and those above it go on elsewhere in a source
 )
 
 // parseJournal reads a journal record.
@@ -118,8 +128,9 @@ func parseJournal(b []byte) (j journalRecord, err error) {
 		}
 		j.steps = append(j.steps, s)
 	}
+	j.time = r.varint()
 	for range r.count() {
-		j.counts = append(j.counts, r.counts())
+		j.sources = append(j.sources, sourceEnd{r.text(), r.varint(), r.counts()})
 	}
 	return j, r.end()
 }

@@ -33,15 +33,19 @@ func TestGoldenBytesAreUnderstood(t *testing.T) {
 		t.Fatal(err)
 	}
 	j, err := parseJournal(b)
-	counts := make([]Counts, 2)
-	counts[0][delivered], counts[0][applied] = 3, 3
-	record := journalRecord{commit: 7, plan: 0x0123456789abcdef, continued: true, counts: counts, steps: []step{
+	sources := []sourceEnd{{topic: "orders", offset: 2}, {topic: "refunds", offset: 312}}
+	sources[0].counts[delivered], sources[0].counts[applied] = 3, 3
+	sources[1].counts[skipped] = 12
+	record := journalRecord{commit: 7, plan: 0x0123456789abcdef, continued: true, time: 1_699_999_999_000, sources: sources, steps: []step{
 		{kind: 4},
 		{kind: 1, clock: 1_700_000_000_123, slices: []slice{{0, 5, 9}, {1, 0, 300}}},
 		{kind: 3, clock: 1_700_000_000_223},
 		{kind: 5, clock: 1_700_000_000_224},
+		{kind: 6, clock: 1_700_000_000_224, slices: []slice{{0, 9, 2}}},
+		{kind: 7, clock: 1_700_000_000_224, slices: []slice{{1, 300, 310}}},
+		{kind: 8, clock: 1_700_000_000_225, slices: []slice{{1, 310, 312}}},
 	}}
-	if d := cmp.Diff(record, j, cmp.AllowUnexported(journalRecord{}, step{}, slice{})); d != "" || err != nil {
+	if d := cmp.Diff(record, j, cmp.AllowUnexported(journalRecord{}, step{}, slice{}, sourceEnd{})); d != "" || err != nil {
 		t.Errorf("journal: %v, -want +got:\n%s", err, d)
 	}
 	for cut := range b {
@@ -55,7 +59,7 @@ func TestGoldenBytesAreUnderstood(t *testing.T) {
 }
 
 func FuzzFormats(f *testing.F) {
-	f.Add([]byte{1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 0, 1, 0, 0, 8, 0, 1, 0})
+	f.Add([]byte{1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 0, 1, 0, 0, 8, 0, 0, 1, 1, 't', 0, 0})
 	f.Add([]byte{3, 1, 'A', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1})
 	f.Add([]byte{1, 3, 2, 4, 7})
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -56,14 +56,20 @@ func appendCounts(b []byte, c Counts) []byte {
 
 // commit makes a journal record that consumes from from to to.
 func commit(number, clock, from, to int64, c Counts) Record {
+	return commitOf(1, number, clock, from, to, to, c)
+}
+
+// commitOf is commit with a step of another kind, and another committed offset.
+func commitOf(kind byte, number, clock, from, to, offset int64, c Counts) Record {
 	b := binary.AppendVarint([]byte{1}, number)
 	b = append(b, "planhash"...)
-	b = append(b, 0, 1, 1) // whole, one step of records
+	b = append(b, 0, 1, kind) // whole, one step
 	b = binary.AppendVarint(b, clock)
 	b = append(b, 0, 0, 1, 0) // wall, budget, one slice of source 0
 	b = binary.AppendVarint(b, from)
 	b = binary.AppendVarint(b, to)
-	b = append(b, 0, 1) // no fact, one source
+	b = append(b, 0, 0, 1, 2, 'i', 'n') // no fact, no stream time, one source
+	b = binary.AppendVarint(b, offset)
 	return Record{Value: appendCounts(b, c), ProducerID: 7, Epoch: int16(number)}
 }
 
@@ -147,6 +153,8 @@ func TestFaultsAreFound(t *testing.T) {
 		{"two owners commit the same", func(l *Logs) {
 			l.Journal = logOf("jou", 2, l.Journal.Records[0], l.Journal.Records[1], l.Journal.Records[1])
 		}, "consumed: jou-4@4: commit 2 consumes in-4@3 to 5 of source 0; 5 is next"},
+		{"the offsets were moved", func(l *Logs) { l.Journal.Records[1].Value = commitOf(7, 2, 20, 3, 5, 5, countsOf(5, 4, 1)).Value }, "moved: jou-4@2: commit 2 goes on at in-4@5, not at 3"},
+		{"another offset than what is consumed", func(l *Logs) { l.Journal.Records[1].Value = commitOf(1, 2, 20, 3, 5, 4, countsOf(5, 4, 1)).Value }, "journal: jou-4@2: in-4@5 is consumed, the commit says 4"},
 		{"a part of the input is passed over", func(l *Logs) { l.Journal.Records[1] = commit(2, 20, 4, 5, countsOf(5, 4, 1)) }, "consumed: jou-4@0: commit 2 consumes in-4@4"},
 		{"an old producer writes", func(l *Logs) { l.Journal.Records[1].Epoch = 0 }, "fence: jou-4@2: producer 7 writes in epoch 0, after 1"},
 		{"time goes back", func(l *Logs) {

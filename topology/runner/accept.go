@@ -49,14 +49,75 @@ func (r *restorer) lastJournal(ctx context.Context, tp record.TopicPartition, ma
 	}
 }
 
+// record returns the last record, nil where there is none.
+func (j *journal) record() *task.JournalRecord {
+	if !j.some {
+		return nil
+	}
+	return &j.last
+}
+
+// unexplained says what is wrong with offsets of which some are not committed, ""
+// if nothing is: a task without any has never been committed, and a partition that
+// the last journal record does not name is new. state says that something of its changelogs is there.
+func unexplained(p *task.Plan, partition int32, committed []kafka.CommittedOffset, state bool, j *journal) string {
+	var gone []string
+	for i, c := range committed {
+		if c.Offset < 0 {
+			gone = append(gone, p.Sources[i])
+		}
+	}
+	switch {
+	case len(gone) == 0:
+		return ""
+	case len(gone) == len(committed):
+		var holds []string
+		if state {
+			for _, c := range p.Changelogs {
+				holds = append(holds, c.Topic)
+			}
+		}
+		if j.some {
+			holds = append(holds, p.Journal)
+		}
+		if len(holds) == 0 {
+			return ""
+		}
+		return fmt.Sprintf("none is committed for %v, but partition %d of %v holds committed records", p.Sources, partition, holds)
+	case !j.some:
+		return fmt.Sprintf("none is committed for partition %d of %v, one is for the other sources, and the journal %s, which would say whether it is new, is empty", partition, gone, p.Journal)
+	}
+	for _, topic := range gone {
+		if s := j.last.Source(topic); s != nil {
+			return fmt.Sprintf("none is committed for %s-%d, which commit %d left at %d", topic, partition, j.last.Commit, s.Offset)
+		}
+	}
+	return ""
+}
+
+// describeMoves says where the moves lead.
+func describeMoves(p *task.Plan, moves []task.Step) []string {
+	var all []string
+	for _, st := range moves {
+		for _, m := range st.Moves {
+			all = append(all, fmt.Sprintf("%s from %d to %d", p.Sources[m.Source], m.From, m.To))
+		}
+	}
+	return all
+}
+
 // accept makes committed offsets that were moved from outside agree: every partition
 // goes on where its offset stands (where there is none, at its beginning), and the
-// task where its latest commit, by offsets or journal, left it.
-func accept(committed []kafka.CommittedOffset, begin []int64, j journal) []kafka.CommittedOffset {
+// task where its latest commit, by offsets or journal, left it. moves are the steps
+// that say so in the journal.
+func accept(p *task.Plan, committed []kafka.CommittedOffset, begin []int64, j *journal) (agreed []kafka.CommittedOffset, moves []task.Step) {
 	var m task.Metadata
 	metas := make([]task.Metadata, len(committed))
+	bare := make([]bool, len(committed))
 	for i, c := range committed {
-		metas[i], _ = task.ParseMetadata(c.Metadata) // what is not ours counts as none
+		var err error
+		metas[i], err = task.ParseMetadata(c.Metadata) // what is not ours counts as none
+		bare[i] = err != nil
 		if metas[i].Commit > m.Commit {
 			m = metas[i]
 		}
@@ -64,21 +125,23 @@ func accept(committed []kafka.CommittedOffset, begin []int64, j journal) []kafka
 	if j.some {
 		m.Journal = j.next
 		if n := len(j.last.Steps); j.last.Commit > m.Commit && n > 0 {
-			m.Commit, m.Clock = j.last.Commit, max(m.Clock, j.last.Steps[n-1].Clock)
+			m.Commit, m.Clock, m.StreamTime = j.last.Commit, max(m.Clock, j.last.Steps[n-1].Clock), j.last.StreamTime
 		}
 	}
-	out := make([]kafka.CommittedOffset, len(committed))
+	agreed = make([]kafka.CommittedOffset, len(committed))
+	starts := make([]task.Start, len(committed))
 	for i, c := range committed {
 		own := m
 		own.Counts = metas[i].Counts
-		if j.some && j.last.Commit == m.Commit && i < len(j.last.Counts) {
-			own.Counts = j.last.Counts[i]
+		bare[i] = bare[i] || metas[i].Commit != m.Commit
+		if s := j.record().Source(p.Sources[i]); s != nil && j.last.Commit == m.Commit {
+			own.Counts = s.Counts
 		}
 		if c.Offset < 0 {
 			c.Offset = begin[i]
 		}
 		c.Metadata = own.String()
-		out[i] = c
+		agreed[i], starts[i] = c, task.Start{Offset: c.Offset}
 	}
-	return out
+	return agreed, p.Moves(starts, bare, j.record())
 }

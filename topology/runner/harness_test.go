@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/streamrun/streamrun/policies"
 	"github.com/streamrun/streamrun/processors"
 	"github.com/streamrun/streamrun/statestore"
 	"github.com/streamrun/streamrun/topology"
@@ -182,6 +183,17 @@ func (p *process) stop() {
 	p.x.must(errors.Join(p.err, p.cluster.Close()))
 }
 
+// ended waits until it has ended by itself; err says why.
+func (p *process) ended() {
+	p.x.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(10 * time.Minute):
+		p.kill()
+		p.x.Fatal("it goes on")
+	}
+}
+
 // kill ends it as a kill does: the broker hears nothing more of it.
 func (p *process) kill() {
 	p.x.must(p.cluster.Close())
@@ -238,21 +250,8 @@ func (x *bench) allCommitted() bool {
 // records reads what is committed of a topic.
 func (x *bench) records(topic string) (all []record.Record) {
 	x.Helper()
-	f, err := x.cluster.Fetcher(kafka.FetchOptions{})
-	x.must(err)
-	defer f.Close()
 	for p := range x.partitions {
-		tp := record.TopicPartition{Topic: topic, Partition: p}
-		marks, err := x.admin.EndOffsets(x.ctx, []record.TopicPartition{tp})
-		x.must(err)
-		for at := int64(0); at < marks[tp].HighWater; {
-			got, err := f.Fetch(x.ctx, []kafka.Position{{TopicPartition: tp, Offset: at}})
-			x.must(err)
-			for _, g := range got {
-				x.must(g.Err)
-				all, at = append(all, g.Records...), g.Next
-			}
-		}
+		all = append(all, x.read(record.TopicPartition{Topic: topic, Partition: p})...)
 	}
 	return all
 }
@@ -276,11 +275,7 @@ func (x *bench) check() {
 		x.Errorf("updates (-want +got):\n%s", diff)
 	}
 	for _, topic := range []string{"table", "app-states-changelog"} {
-		fold := map[string]string{}
-		for _, r := range x.records(topic) {
-			fold[string(r.Key)] = string(r.Value)
-		}
-		if diff := cmp.Diff(final, fold); diff != "" {
+		if diff := cmp.Diff(final, x.fold(topic)); diff != "" {
 			x.Errorf("fold of %s (-want +got):\n%s", topic, diff)
 		}
 	}
@@ -297,50 +292,14 @@ func (x *bench) check() {
 	x.journalAddsUp()
 }
 
-// journalAddsUp folds inputs and journal again and compares with the changelog.
+// journalAddsUp folds inputs and journal again and compares with the input.
 func (x *bench) journalAddsUp() {
 	x.Helper()
-	plan := task.Plans(x.topology)[0]
 	for p := range x.partitions {
-		var input []record.Record
-		f, err := x.cluster.Fetcher(kafka.FetchOptions{})
-		x.must(err)
-		read := func(topic string) (all []record.Record) {
-			tp := record.TopicPartition{Topic: topic, Partition: p}
-			marks, err := x.admin.EndOffsets(x.ctx, []record.TopicPartition{tp})
-			x.must(err)
-			for at := int64(0); at < marks[tp].HighWater; {
-				got, err := f.Fetch(x.ctx, []kafka.Position{{TopicPartition: tp, Offset: at}})
-				x.must(err)
-				for _, g := range got {
-					all, at = append(all, g.Records...), g.Next
-				}
-			}
-			return all
+		replay := x.refold(p)
+		if replay == nil {
+			return
 		}
-		input = read("events")
-		replay, err := task.NewReplay(plan, p, task.Options{Partitions: func(string) int32 { return x.partitions }},
-			func(_ int, from, to int64) ([]record.Record, error) {
-				return slices.DeleteFunc(slices.Clone(input), func(r record.Record) bool { return r.Offset < from || r.Offset >= to }), nil
-			})
-		x.must(err)
-		journal := read(plan.Journal)
-		if c := x.offsets()[record.TopicPartition{Topic: "events", Partition: p}]; len(journal) > 0 {
-			m, err := task.ParseMetadata(c.Metadata)
-			x.must(err)
-			if next := journal[len(journal)-1].Offset + 1; m.Journal != next {
-				x.Errorf("partition %d: the journal goes on at %d, the offset says %d", p, next, m.Journal)
-			}
-		}
-		for _, r := range journal {
-			j, err := task.DecodeJournal(r.Value)
-			x.must(err)
-			if err := replay.Commit(j); err != nil {
-				x.Errorf("folding again: %v", err)
-				return
-			}
-		}
-		x.must(f.Close())
 		var applied int64
 		for _, c := range replay.Dispositions() {
 			applied += c.Applied
@@ -348,6 +307,85 @@ func (x *bench) journalAddsUp() {
 		if applied != x.input[p] {
 			x.Errorf("partition %d folded again: %d records applied, want %d", p, applied, x.input[p])
 		}
+	}
+}
+
+// read reads what is committed of a partition.
+func (x *bench) read(tp record.TopicPartition) (all []record.Record) {
+	x.Helper()
+	f, err := x.cluster.Fetcher(kafka.FetchOptions{})
+	x.must(err)
+	defer f.Close()
+	marks, err := x.admin.EndOffsets(x.ctx, []record.TopicPartition{tp})
+	x.must(err)
+	for at := marks[tp].LogStart; at < marks[tp].HighWater; {
+		got, err := f.Fetch(x.ctx, []kafka.Position{{TopicPartition: tp, Offset: at}})
+		x.must(err)
+		for _, g := range got {
+			x.must(g.Err)
+			all, at = append(all, g.Records...), g.Next
+		}
+	}
+	return all
+}
+
+// refold folds the inputs of one task and its journal again; nil: it differs.
+func (x *bench) refold(p int32) *task.Replay {
+	x.Helper()
+	plan := task.Plans(x.topology)[0]
+	inputs := make([][]record.Record, len(plan.Sources))
+	for i, s := range plan.Sources {
+		inputs[i] = x.read(record.TopicPartition{Topic: s, Partition: p})
+	}
+	replay, err := task.NewReplay(plan, p, task.Options{Partitions: func(string) int32 { return x.partitions }},
+		func(source int, from, to int64) ([]record.Record, error) {
+			return slices.DeleteFunc(slices.Clone(inputs[source]), func(r record.Record) bool { return r.Offset < from || r.Offset >= to }), nil
+		})
+	x.must(err)
+	journal := x.read(record.TopicPartition{Topic: plan.Journal, Partition: p})
+	if c := x.offsets()[at(p)]; len(journal) > 0 {
+		m, err := task.ParseMetadata(c.Metadata)
+		x.must(err)
+		if next := journal[len(journal)-1].Offset + 1; m.Journal != next {
+			x.Errorf("partition %d: the journal goes on at %d, the offset says %d", p, next, m.Journal)
+		}
+	}
+	for _, r := range journal {
+		j, err := task.DecodeJournal(r.Value)
+		x.must(err)
+		if err := replay.Commit(j); err != nil {
+			x.Errorf("folding again: %v", err)
+			return nil
+		}
+	}
+	return replay
+}
+
+// foldsAgain compares what inputs and journal give with the changelog and the
+// committed counts of a task.
+func (x *bench) foldsAgain(p int32) {
+	x.Helper()
+	replay := x.refold(p)
+	if replay == nil {
+		return
+	}
+	m, err := task.ParseMetadata(x.offsets()[at(p)].Metadata)
+	x.must(err)
+	if diff := cmp.Diff([]policies.Counts{m.Counts}, replay.Dispositions()[:1]); diff != "" || !m.Counts.Balanced() {
+		x.Errorf("partition %d: counts (-committed +folded again):\n%s", p, diff)
+	}
+	plan := task.Plans(x.topology)[0]
+	live := statestore.NewMemory()
+	for i, c := range plan.Changelogs {
+		x.must(plan.Restore(live, i, p, x.read(record.TopicPartition{Topic: c.Topic, Partition: p}), 0))
+	}
+	rows := func(b statestore.Backend) map[string]string {
+		all := map[string]string{}
+		x.must(b.Scan(nil, func(key, row []byte) error { all[string(key)] = string(row); return nil }))
+		return all
+	}
+	if diff := cmp.Diff(rows(live), rows(replay.Backend())); diff != "" {
+		x.Errorf("partition %d: rows (-changelog +folded again):\n%s", p, diff)
 	}
 }
 

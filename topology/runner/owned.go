@@ -22,6 +22,7 @@ type owned struct {
 	partitions func(topic string) int32
 	begin      []int64                 // where each source is read from when none is committed
 	committed  []kafka.CommittedOffset // of each source; Offset -1: none
+	moves      []task.Step             // that led there from outside, until they are committed
 
 	// made anew by open
 	task     *task.Task
@@ -64,7 +65,12 @@ func (o *owned) open(wall int64) error {
 	}
 	o.task = t
 	o.openings++
-	o.dirty, o.ticked, o.batch = false, 0, nil
+	o.dirty, o.ticked, o.batch = len(o.moves) > 0, 0, nil
+	for _, st := range o.moves {
+		if _, err := t.Step(st); err != nil {
+			return err
+		}
+	}
 	o.more = true // a drain that was possible when it ended may be left
 	o.sources = make([]source, len(starts))
 	for i, s := range starts {
@@ -172,7 +178,7 @@ func (o *owned) commit(p *part) error {
 		return &task.StateError{Task: o.task.Name(), Err: fmt.Errorf("writing committed rows: %w", err)}
 	}
 	o.task.Recycle(p.batch)
-	o.committed = p.offsets
+	o.committed, o.moves = p.offsets, nil
 	return nil
 }
 

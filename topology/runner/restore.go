@@ -146,9 +146,9 @@ func (t *restore) left() (n int64) {
 	return n
 }
 
-// fresh reports whether no source has a committed offset.
-func (t *restore) fresh() bool {
-	return !slices.ContainsFunc(t.committed, func(c kafka.CommittedOffset) bool { return c.Offset >= 0 })
+// bare reports whether some source has no committed offset.
+func (t *restore) bare() bool {
+	return slices.ContainsFunc(t.committed, func(c kafka.CommittedOffset) bool { return c.Offset < 0 })
 }
 
 // moved reports whether the offsets are not those that the restore began with.
@@ -340,7 +340,7 @@ func (r *restorer) finish(ctx context.Context, done []*restore, marks map[record
 	var sources []record.TopicPartition
 	for i, t := range done {
 		sources = append(sources, t.sources()...)
-		if t.fresh() || r.cfg.AcceptOffsets {
+		if t.bare() || r.cfg.AcceptOffsets {
 			if journals[i], err = r.lastJournal(ctx, t.journal(), marks[t.journal()]); err != nil {
 				return done, err
 			}
@@ -380,35 +380,17 @@ func (r *restorer) open(t *restore, j journal) (*owned, error) {
 		begin: t.begin, committed: t.committed,
 	}
 	wall := r.cfg.now().UnixMilli()
-	err := o.history(r.name(t.Task), t, j)
-	if err == nil {
+	var err error
+	if problem := unexplained(t.plan, t.Partition, t.committed, t.records > 0 || holdsRows(t.backend), &j); problem != "" {
+		err = &task.MovedError{Task: r.name(t.Task), Problem: problem}
+	} else {
 		err = o.open(wall)
 	}
 	var moved *task.MovedError
 	if errors.As(err, &moved) && r.cfg.AcceptOffsets {
-		r.log.Warn("going on with offsets that were moved from outside", "task", r.name(t.Task), "problem", moved.Problem)
-		o.committed = accept(t.committed, t.begin, j)
+		o.committed, o.moves = accept(t.plan, t.committed, t.begin, &j)
+		r.log.Warn("going on with offsets that were moved from outside", "task", r.name(t.Task), "problem", moved.Problem, "moves", describeMoves(t.plan, o.moves))
 		err = o.open(wall)
 	}
 	return o, err
-}
-
-// history refuses a task without offsets that has been committed before.
-func (o *owned) history(name string, t *restore, j journal) error {
-	if !t.fresh() {
-		return nil
-	}
-	var holds []string
-	if t.records > 0 || holdsRows(t.backend) {
-		for _, c := range t.changelogs {
-			holds = append(holds, c.Topic)
-		}
-	}
-	if j.some {
-		holds = append(holds, t.plan.Journal)
-	}
-	if len(holds) == 0 {
-		return nil
-	}
-	return &task.MovedError{Task: name, Problem: fmt.Sprintf("none is committed for %v, but partition %d of %v holds committed records", t.plan.Sources, t.Partition, holds)}
 }

@@ -122,7 +122,7 @@ func TestWrongTopicsAreRefusedBeforeAnythingIsRead(t *testing.T) {
 		x.must(x.admin.Create(x.ctx, kafka.Topic{Name: "app-states-changelog", Partitions: 3}))
 		x.feed(10, 2)
 		p := x.start(Config{}, nil)
-		<-p.done
+		p.ended()
 		if p.err == nil || !strings.Contains(p.err.Error(), "app-states-changelog has 3 partitions") {
 			t.Errorf("ended with: %v", p.err)
 		}

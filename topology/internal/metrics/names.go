@@ -21,7 +21,7 @@ type names struct {
 	commits, producedRecords, producedBytes              *metric
 	producerRetries, fetchFailures                       *metric
 	lag, consumed, dispositions, held, retrying, letters *metric
-	marks, forgotten                                     *metric
+	marks, forgotten, skipped                            *metric
 	deadLetters, strays, alarms, gaps, oldestGap         *metric
 	storeBytes, clock, streamTime                        *metric
 }
@@ -80,6 +80,7 @@ func newNames(app string) *names {
 	n.letters = gauge("letters_unresolved", "Dead letters that nobody has resolved.", "topic", "partition")
 	n.marks = counter("suspicious_records_total", "Records that were counted as usual and looked wrong besides, by what was wrong, over all restarts.", "topic", "partition", "mark")
 	n.forgotten = counter("records_forgotten_total", "Volatile held records that a restart forgot; they are delivered again.", "topic", "partition")
+	n.skipped = counter("offsets_skipped_total", "Offsets of a source that were passed over and not read, by an accepted jump or with a batch that cannot be decoded, over all restarts.", "topic", "partition")
 
 	n.deadLetters = counter("dead_letters_total", "Dead letters committed since the task came, by reason and rule.", "task", "reason", "rule")
 	n.strays = counter("stray_records_total", "Records that were applied although their key (wrong_key) or partition (wrong_partition) does not fit their entity, since the task came.", "task", "reason")

@@ -149,6 +149,7 @@ func (s *source) collect(n *names, o *out) {
 	o.put(n.retrying, float64(c.Retrying), at...)
 	o.put(n.letters, float64(c.DeadLettered), at...)
 	o.put(n.forgotten, float64(c.Lost), at...)
+	o.put(n.skipped, float64(c.Skipped), at...)
 	o.put(n.marks, float64(c.VersionBackward), s.topic, s.partition, string(policies.ReasonVersionBackward))
 }
 

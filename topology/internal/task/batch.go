@@ -226,6 +226,9 @@ func (t *Task) takeJournal(b *Batch) {
 			from, size = i, len(t.key)
 		}
 	}
-	j.Continued, j.Steps, j.Counts = false, t.steps[from:], b.Dispositions
+	j.Continued, j.Steps, j.StreamTime = false, t.steps[from:], t.streamTime
+	for i, topic := range t.plan.Sources {
+		j.Sources = append(j.Sources, JournalSource{topic, b.offsets[i], b.Dispositions[i]})
+	}
 	put()
 }

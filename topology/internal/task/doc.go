@@ -29,15 +29,21 @@
 //
 // Journal record, one or more for each commit, with a null key:
 //
-//	+---+--------+----------------+-----------+--------------+---------------+
-//	| 1 | commit | plan hash      | continued | steps        | counts        |
-//	|   | varint | 8 bytes        | 0 or 1    | uvarint n, n | uvarint n, n  |
-//	+---+--------+----------------+-----------+--------------+---------------+
-//	step:  kind (1 byte), clock varint, wall clock minus clock uvarint, budget uvarint,
-//	       slices: uvarint n, n x {source uvarint, from varint, to varint},
-//	       of a command: entity, word (uvarint length, bytes),
-//	       facts:  uvarint n, n x {source uvarint, offset varint, attempt uvarint, node (uvarint length, bytes)}
-//	kinds: 1 records, 2 more, 3 tick, 4 open, 5 command
+//	+---+--------+-----------+-----------+--------------+-------------+--------------+
+//	| 1 | commit | plan hash | continued | steps        | stream time | sources      |
+//	|   | varint | 8 bytes   | 0 or 1    | uvarint n, n | varint      | uvarint n, n |
+//	+---+--------+-----------+-----------+--------------+-------------+--------------+
+//	step:   kind (1 byte), clock varint, wall clock minus clock uvarint, budget uvarint,
+//	        slices: uvarint n, n x {source uvarint, from varint, to varint},
+//	        of a command: entity, word (uvarint length, bytes),
+//	        facts:  uvarint n, n x {source uvarint, offset varint, attempt uvarint, node (uvarint length, bytes)}
+//	kinds:  1 records, 2 more, 3 tick, 4 open, 5 command, 6 rewind, 7 jump, 8 skip
+//	source: topic (uvarint length, bytes), committed offset varint, counts
+//
+// An open step has clock 0: it has no time of its own. A rewind, a jump and a skip
+// have slices alone, of the sources that go on elsewhere: from where to where. Stream
+// time and sources are those at the end of the commit; where it is continued they
+// are 0 and none, and stand in its last record.
 //
 // Held record, the payload of a held event or a letter:
 //

@@ -24,8 +24,12 @@ var (
 			{Kind: StepRecords, Clock: 1_700_000_000_123, Wall: 1_700_000_000_523, Budget: 1000, Slices: []Slice{{0, 5, 9}, {1, 0, 300}}, Facts: []Fact{{1, 7, 2, "totals"}}},
 			{Kind: StepTick, Clock: 1_700_000_000_223, Wall: 1_700_000_000_223, Budget: 1000},
 			{Kind: StepCommand, Clock: 1_700_000_000_224, Wall: 1_700_000_000_224, Budget: 1000, Entity: "A", Word: "redrive"},
+			{Kind: StepRewind, Clock: 1_700_000_000_224, Wall: 1_700_000_000_224, Slices: []Slice{{0, 9, 2}}},
+			{Kind: StepJump, Clock: 1_700_000_000_224, Wall: 1_700_000_000_224, Slices: []Slice{{1, 300, 310}}},
+			{Kind: StepSkip, Clock: 1_700_000_000_225, Wall: 1_700_000_000_225, Slices: []Slice{{1, 310, 312}}},
 		},
-		Counts: []policies.Counts{{Delivered: 3, Applied: 3}, {}},
+		StreamTime: 1_699_999_999_000,
+		Sources:    []JournalSource{{"orders", 2, policies.Counts{Delivered: 3, Applied: 3}}, {"refunds", 312, policies.Counts{Skipped: 12}}},
 	}
 	samplePayload = record.Record{
 		Timestamp: 1_700_000_000_123, Key: []byte("A"), Value: []byte(`{"n":1}`),

@@ -23,10 +23,18 @@ const (
 	StepTick    StepKind = 3 // time passed
 	StepOpen    StepKind = 4 // the task began anew from its rows: a start, an assignment, an aborted transaction
 	StepCommand StepKind = 5 // an operator's command
+	StepRewind  StepKind = 6 // committed offsets were moved back from outside, or to a place of which nothing else is known
+	StepJump    StepKind = 7 // committed offsets were moved forward from outside: what lay between was skipped
+	StepSkip    StepKind = 8 // a batch that cannot be decoded was passed over, as the source's policy says
 )
 
+// moves reports whether steps of the kind change positions without reading.
+func (k StepKind) moves() bool { return k >= StepRewind && k <= StepSkip }
+
 // A Slice is the part of one source partition that a step consumed: the offsets
-// From to To, To not included.
+// From to To, To not included. In a rewind, a jump or a skip it is where the source
+// stood and where it goes on; in a rewind both are the same where nobody knows any
+// more where it stood.
 type Slice struct {
 	Source   int // index in Plan.Sources
 	From, To int64
@@ -53,6 +61,14 @@ type JournalStep struct {
 	Facts  []Fact
 }
 
+// A JournalSource is a source partition of the task as a commit left it. A source
+// that the last commit does not have is new.
+type JournalSource struct {
+	Topic  string
+	Offset int64           // committed
+	Counts policies.Counts // totals
+}
+
 // A JournalRecord is what one commit of a task consumed and decided, or the
 // continuation of one.
 type JournalRecord struct {
@@ -60,7 +76,23 @@ type JournalRecord struct {
 	Plan      uint64 // hash
 	Continued bool   // another record of the same commit follows
 	Steps     []JournalStep
-	Counts    []policies.Counts // totals per source partition; empty where Continued
+	// Where Continued, the following stand in the last record of the commit.
+	StreamTime int64
+	Sources    []JournalSource // in the order of Plan.Sources
+}
+
+// Source returns what the record says of the partition of a topic, or nil. A nil
+// record says nothing.
+func (j *JournalRecord) Source(topic string) *JournalSource {
+	if j == nil {
+		return nil
+	}
+	for i := range j.Sources {
+		if j.Sources[i].Topic == topic {
+			return &j.Sources[i]
+		}
+	}
+	return nil
 }
 
 // Append appends the bytes of the record.
@@ -73,9 +105,13 @@ func (j *JournalRecord) Append(b []byte) []byte {
 	for i := range j.Steps {
 		b = j.Steps[i].append(b)
 	}
-	b = binary.AppendUvarint(b, uint64(len(j.Counts)))
-	for i := range j.Counts {
-		b = appendCounts(b, &j.Counts[i])
+	b = binary.AppendVarint(b, j.StreamTime)
+	b = binary.AppendUvarint(b, uint64(len(j.Sources)))
+	for i := range j.Sources {
+		s := &j.Sources[i]
+		b = appendString(b, s.Topic)
+		b = binary.AppendVarint(b, s.Offset)
+		b = appendCounts(b, &s.Counts)
 	}
 	return b
 }
@@ -126,10 +162,13 @@ func DecodeJournal(b []byte) (JournalRecord, error) {
 			j.Steps = append(j.Steps, r.step())
 		}
 	}
-	if n := r.length(1); n > 0 {
-		j.Counts = make([]policies.Counts, n)
-		for i := range j.Counts {
-			r.counts(&j.Counts[i])
+	j.StreamTime = r.varint()
+	if n := r.length(3); n > 0 {
+		j.Sources = make([]JournalSource, n)
+		for i := range j.Sources {
+			s := &j.Sources[i]
+			s.Topic, s.Offset = string(r.bytes()), r.varint()
+			r.counts(&s.Counts)
 		}
 	}
 	if err := r.end(); err != nil {
@@ -140,7 +179,7 @@ func DecodeJournal(b []byte) (JournalRecord, error) {
 
 func (r *reader) step() (s JournalStep) {
 	s.Kind = StepKind(r.byte())
-	if r.err == nil && (s.Kind < StepRecords || s.Kind > StepCommand) {
+	if r.err == nil && (s.Kind < StepRecords || s.Kind > StepSkip) {
 		r.fail(fmt.Sprintf("unknown kind of step %d", s.Kind))
 	}
 	s.Clock = r.varint()

@@ -35,6 +35,7 @@ func counters(c *policies.Counts) []*int64 {
 	return []*int64{
 		&c.Delivered, &c.Applied, &c.Duplicate, &c.DuplicateOfDLQ, &c.Superseded, &c.LateDropped, &c.DeadLettered,
 		&c.Compensated, &c.Absorbed, &c.Fenced, &c.Held, &c.Retrying, &c.ResolvedAgain, &c.Lost, &c.VersionBackward,
+		&c.Skipped,
 	}
 }
 

@@ -69,9 +69,14 @@ func (r *Replay) Commit(j JournalRecord) error {
 	if b == nil {
 		return fmt.Errorf("task %s: journal of commit %d: its steps change nothing", r.task.name, j.Commit)
 	}
-	for i, c := range b.Dispositions {
-		if c != j.Counts[i] {
-			return fmt.Errorf("task %s: commit %d: %s: dispositions %+v, the journal has %+v", r.task.name, j.Commit, r.plan.Sources[i], c, j.Counts[i])
+	for i, topic := range r.plan.Sources {
+		switch s := j.Source(topic); {
+		case s == nil:
+			return fmt.Errorf("task %s: commit %d: the journal does not name %s", r.task.name, j.Commit, topic)
+		case s.Counts != b.Dispositions[i]:
+			return fmt.Errorf("task %s: commit %d: %s: dispositions %+v, the journal has %+v", r.task.name, j.Commit, topic, b.Dispositions[i], s.Counts)
+		case s.Offset != b.offsets[i]:
+			return fmt.Errorf("task %s: commit %d: %s: offset %d, the journal has %d", r.task.name, j.Commit, topic, b.offsets[i], s.Offset)
 		}
 	}
 	if err := r.backend.Apply(b.Puts, nil); err != nil {
@@ -87,6 +92,16 @@ func (r *Replay) Commit(j JournalRecord) error {
 func (r *Replay) step(s JournalStep) error {
 	step := Step{Kind: s.Kind, Clock: s.Clock, Wall: s.Wall, Budget: s.Budget, Facts: s.Facts}
 	step.Command.Entity, step.Command.Kind = s.Entity, s.Word
+	for _, sl := range s.Slices {
+		if sl.Source >= len(r.plan.Sources) {
+			return fmt.Errorf("task %s: the journal names source %d of %d", r.task.name, sl.Source, len(r.plan.Sources))
+		}
+	}
+	if s.Kind.moves() {
+		step.Moves = s.Slices
+		_, err := r.task.Step(step)
+		return err
+	}
 	if s.Kind == StepRecords {
 		step.Inputs = make([]Input, len(r.plan.Sources))
 	}

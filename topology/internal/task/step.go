@@ -18,6 +18,7 @@ type Step struct {
 	// Inputs has, for each source partition, what follows its position; of StepRecords.
 	Inputs  []Input
 	Command topology.OrderCommand // of StepCommand
+	Moves   []Slice               // of StepRewind, StepJump and StepSkip: each source goes on at To
 	Facts   []Fact                // of a replay
 }
 
@@ -73,12 +74,18 @@ func (t *Task) Step(s Step) (res Result, err error) {
 		t.steps = append(t.steps, JournalStep{Kind: StepOpen})
 	}
 	t.steps = append(t.steps, JournalStep{Kind: s.Kind, Clock: t.clock, Wall: t.wall, Budget: s.Budget})
+	res.Consumed = make([]int, len(t.positions))
+	if s.Kind.moves() {
+		t.move(s.Kind, s.Moves)
+		t.reopened = false
+		res.Changed, res.Paused = true, t.paused
+		return res, nil
+	}
 	if t.machine != nil {
 		t.machine.Tick(t.clock)
 		t.event = nil
 		t.decide()
 	}
-	res.Consumed = make([]int, len(t.positions))
 	switch s.Kind {
 	case StepRecords:
 		err = t.records(s.Inputs, res.Consumed)

@@ -91,6 +91,7 @@ func (r *Report) Summary() string {
 		{"resolved again", c.ResolvedAgain},
 		{"lost and delivered again", c.Lost},
 		{"version backward", c.VersionBackward},
+		{"offsets skipped", c.Skipped},
 		{"left by an earlier run", r.Left},
 	} {
 		if rare.n != 0 {
@@ -208,7 +209,7 @@ func dispositions(c policies.Counts) map[string]int64 {
 		"delivered": c.Delivered, "applied": c.Applied, "duplicate": c.Duplicate, "duplicate_of_dlq": c.DuplicateOfDLQ,
 		"superseded": c.Superseded, "late_dropped": c.LateDropped, "dead_lettered": c.DeadLettered, "compensated": c.Compensated,
 		"absorbed": c.Absorbed, "fenced": c.Fenced, "held": c.Held, "retrying": c.Retrying, "resolved_again": c.ResolvedAgain,
-		"lost": c.Lost, "version_backward": c.VersionBackward,
+		"lost": c.Lost, "version_backward": c.VersionBackward, "skipped": c.Skipped,
 	}
 }
 
@@ -220,6 +221,6 @@ func minus(c, before policies.Counts) policies.Counts {
 		LateDropped: c.LateDropped - before.LateDropped, DeadLettered: c.DeadLettered - before.DeadLettered,
 		Compensated: c.Compensated - before.Compensated, Absorbed: c.Absorbed - before.Absorbed, Fenced: c.Fenced - before.Fenced,
 		Held: c.Held, Retrying: c.Retrying, ResolvedAgain: c.ResolvedAgain - before.ResolvedAgain,
-		Lost: c.Lost - before.Lost, VersionBackward: c.VersionBackward - before.VersionBackward,
+		Lost: c.Lost - before.Lost, VersionBackward: c.VersionBackward - before.VersionBackward, Skipped: c.Skipped - before.Skipped,
 	}
 }
