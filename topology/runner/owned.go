@@ -173,12 +173,12 @@ func (o *owned) settled() bool { return !o.dirty && o.batch == nil }
 // commit gives the rows of a batch to the backend after its transaction was
 // committed.
 func (o *owned) commit(p *part) error {
-	o.batch = nil
+	o.batch, o.moves = nil, nil
 	if err := o.backend.Apply(p.batch.Puts, p.positions); err != nil {
 		return &task.StateError{Task: o.task.Name(), Err: fmt.Errorf("writing committed rows: %w", err)}
 	}
 	o.task.Recycle(p.batch)
-	o.committed, o.moves = p.offsets, nil
+	o.committed = p.offsets
 	return nil
 }
 
