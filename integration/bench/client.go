@@ -1,0 +1,130 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"runtime/pprof"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/streamrun/streamrun/topology/embedded"
+)
+
+// runBroker is the process of the embedded broker: it says its address and ends when
+// stdin does.
+func runBroker(stdin io.Reader, stdout, stderr io.Writer) int {
+	b, err := embedded.Start(embedded.Options{})
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitFailed
+	}
+	defer b.Close()
+	fmt.Fprintln(stdout, b.Addrs()[0])
+	_, _ = io.Copy(io.Discard, stdin)
+	return 0
+}
+
+// runClient is the process that is measured: it says what a record cost, or, without
+// records, runs until it is told to end.
+func runClient(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("client", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	var j job
+	name := flags.String("row", "", "")
+	flags.StringVar(&j.broker, "broker", "", "")
+	flags.StringVar(&j.input, "input", "", "")
+	flags.StringVar(&j.prefix, "prefix", "", "")
+	flags.IntVar(&j.workers, "workers", 1, "")
+	flags.DurationVar(&j.interval, "interval", 100*time.Millisecond, "")
+	warm := flags.Int("warm", 0, "")
+	records := flags.Int("records", 0, "")
+	profile := flags.String("profile", "", "")
+	if flags.Parse(args) != nil {
+		return exitUsage
+	}
+	all := rows()
+	i := slices.IndexFunc(all, func(r row) bool { return r.name == *name })
+	if i < 0 {
+		fmt.Fprintf(stderr, "there is no row %q\n", *name)
+		return exitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	j.fail = func(err error) {
+		fmt.Fprintln(stderr, err)
+		os.Exit(exitFailed)
+	}
+	go func() { // nobody waits for an answer any more
+		_, _ = io.Copy(io.Discard, stdin)
+		stop()
+	}()
+	if *records == 0 {
+		if err := all[i].run(ctx, j, newMeter(0, 0)); err != nil {
+			fmt.Fprintln(stderr, err)
+			return exitFailed
+		}
+		return 0
+	}
+	m := newMeter(*warm, *records)
+	if err := clientRun(ctx, all[i], j, m, *profile); err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitFailed
+	}
+	if err := json.NewEncoder(stdout).Encode(m.measure()); err != nil {
+		return exitFailed
+	}
+	return 0
+}
+
+// clientRun runs a row until the last record.
+func clientRun(ctx context.Context, r row, j job, m *meter, profile string) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if profile != "" {
+		end, err := profiles(profile, r.name)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, end()) }()
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- r.run(ctx, j, m) }()
+	select {
+	case <-m.done:
+	case err := <-ended:
+		return errors.Join(fmt.Errorf("bench: %s ended after %d records", r.name, m.seen.Load()), err)
+	}
+	cancel()
+	return <-ended
+}
+
+// profiles writes profiles of the process into a directory.
+func profiles(dir, name string) (end func() error, err error) {
+	runtime.MemProfileRate = 64 << 10
+	cpu, err := os.Create(filepath.Join(dir, name+".cpu"))
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(cpu); err != nil {
+		return nil, errors.Join(err, cpu.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		heap, err := os.Create(filepath.Join(dir, name+".allocs"))
+		if err != nil {
+			return errors.Join(err, cpu.Close())
+		}
+		return errors.Join(pprof.Lookup("allocs").WriteTo(heap, 0), heap.Close(), cpu.Close())
+	}, nil
+}

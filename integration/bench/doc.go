@@ -1,0 +1,33 @@
+//go:build linux
+
+// Bench measures what a record costs the client, beside others who do the same job on
+// the same broker in the same run.
+//
+//	go run ./integration/bench                       # embedded broker, 100,000 keys
+//	go run ./integration/bench -keys 100000,1000000
+//	KAFKA_BROKERS=localhost:9092 go run ./integration/bench -broker real
+//	go run ./integration/bench -broker embedded,real -latency
+//	go run ./integration/bench -rows floor,streamrun -rounds 3 -profile DIR
+//
+// The broker is a process of its own; each measurement is another process, which
+// reads a topic that was filled before: first every key once, then keys at random.
+// From the record after the warm-up to the last one it measures its own CPU time
+// (getrusage), allocations and bytes written. Rounds interleave the rows, so that what
+// disturbs the machine disturbs all of them; a ratio is the median of the ratios of
+// the rounds, its spread beside it.
+//
+// Rows: the floor is a loop on the requests of sarama that fetches, keeps a map,
+// writes changelog and output in transactions and does nothing else. "floor, our
+// records" also writes the record and the header that an order costs streamrun. The
+// others are sarama's consumer group with its transactional producer, goka, and
+// streamrun.
+//
+// Bars are printed with their verdict; a bar that is missed is exit code 3.
+//
+// # Non-obvious
+//
+//   - The bytes of goka with leveldb include what it writes to its disk.
+//   - goka counts events and writes no output: it does less than the others.
+//   - All rows have one loop over four partitions but sarama's, which has a goroutine
+//     and a transaction for each; streamrun has -workers.
+package main

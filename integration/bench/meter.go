@@ -1,0 +1,89 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A meter measures its process from the record after the warm-up to the last one. It
+// is safe for concurrent use.
+type meter struct {
+	warm, last int64 // records
+	seen       atomic.Int64
+	begin, end sample
+	done       chan struct{} // closed at the last record
+}
+
+// A sample is what the process has used.
+type sample struct {
+	at      time.Time
+	cpu     time.Duration
+	mallocs uint64
+	bytes   uint64 // allocated
+	written int64
+}
+
+func newMeter(warm, records int) *meter {
+	return &meter{warm: int64(warm), last: int64(warm + records), done: make(chan struct{})}
+}
+
+// add says that so many more records were taken.
+func (m *meter) add(n int) {
+	after := m.seen.Add(int64(n))
+	before := after - int64(n)
+	if before < m.warm && after >= m.warm {
+		m.begin = take()
+	}
+	if before < m.last && after >= m.last {
+		m.end = take()
+		close(m.done)
+	}
+}
+
+func take() sample {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err) // it has no other fault than wrong arguments
+	}
+	var s runtime.MemStats
+	runtime.ReadMemStats(&s)
+	return sample{time.Now(), time.Duration(u.Utime.Nano() + u.Stime.Nano()), s.Mallocs, s.TotalAlloc, written()}
+}
+
+// written returns the bytes that the process has written to sockets and files.
+func written() int64 {
+	b, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		return 0
+	}
+	var read, wrote int64
+	if _, err := fmt.Sscanf(string(b), "rchar: %d\nwchar: %d", &read, &wrote); err != nil {
+		return 0
+	}
+	return wrote
+}
+
+// A measure is what one record cost.
+type measure struct {
+	Rate    float64 `json:"rate"`    // records a second
+	CPU     float64 `json:"cpu"`     // nanoseconds
+	Mallocs float64 `json:"mallocs"` // a record
+	Alloc   float64 `json:"alloc"`   // bytes allocated
+	Written float64 `json:"written"` // bytes written
+	Blocked float64 `json:"blocked"` // share of the wall time in which a commit kept everything waiting; -1: not told
+}
+
+func (m *meter) measure() measure {
+	n := float64(m.last - m.warm)
+	return measure{
+		Rate: n / m.end.at.Sub(m.begin.at).Seconds(), CPU: float64(m.end.cpu-m.begin.cpu) / n,
+		Mallocs: float64(m.end.mallocs-m.begin.mallocs) / n, Alloc: float64(m.end.bytes-m.begin.bytes) / n,
+		Written: float64(m.end.written-m.begin.written) / n, Blocked: -1,
+	}
+}

@@ -1,0 +1,193 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"time"
+)
+
+// A result is one measurement.
+type result struct {
+	broker  string
+	keys    int
+	row     string
+	measure measure
+	latency latency
+}
+
+// String says it in one line.
+func (r result) String() string {
+	if r.latency.events > 0 {
+		return fmt.Sprintf("%-15s p50 %v p99 %v max %v, %d events", r.row, r.latency.p50, r.latency.p99, r.latency.max, r.latency.events)
+	}
+	return fmt.Sprintf("%-15s %7.0f records/s  %6.0f ns  %5.2f allocs", r.row, r.measure.Rate, r.measure.CPU, r.measure.Mallocs)
+}
+
+// A table prints what was measured, and which bars were missed.
+type table struct {
+	out    io.Writer
+	o      *options
+	missed bool
+}
+
+func newTable(out io.Writer, o *options) *table { return &table{out: out, o: o} }
+
+// A bar is what a ratio, or a number, must not exceed.
+type bar struct {
+	row, against string // against "": the number itself
+	what         string // cpu, mallocs, blocked
+	at           func(keys int) float64
+}
+
+func bars() []bar {
+	always := func(limit float64) func(int) float64 { return func(int) float64 { return limit } }
+	return []bar{
+		{"streamrun", "floor", "cpu", func(keys int) float64 {
+			if keys > 100_000 {
+				return 1.7
+			}
+			return 1.6
+		}},
+		{"streamrun", "goka-leveldb", "cpu", always(1.0 / 6)},
+		{"streamrun", "", "mallocs", always(0.5)},
+		{"streamrun", "", "blocked", always(0.05)},
+		{"streamrun-copy", "floor-copy", "cpu", always(1.3)},
+		{"streamrun-copy", "", "mallocs", always(0.5)},
+	}
+}
+
+// add prints the results of one broker and number of keys.
+func (t *table) add(results []result) {
+	if len(results) == 0 {
+		return
+	}
+	first := results[0]
+	if t.o.latency {
+		t.latencies(results)
+		return
+	}
+	fmt.Fprintf(t.out, "\n%s broker, %d keys, %d records of %d bytes, %d partitions, commits each %v, %d rounds\n",
+		first.broker, first.keys, t.o.records, valueBytes, partitions, t.o.interval, t.o.rounds)
+	fmt.Fprintf(t.out, "%-15s %9s %9s %8s %8s %8s  %s\n", "row", "records/s", "CPU ns", "allocs", "B alloc", "B sent", "CPU / floor (spread)")
+	for _, r := range rows() {
+		some := of(results, r.name)
+		if len(some) == 0 {
+			continue
+		}
+		floor := "floor"
+		if r.name == "streamrun-copy" || r.name == "floor-copy" {
+			floor = "floor-copy"
+		}
+		fmt.Fprintf(t.out, "%-15s %9.0f %9.0f %8.3f %8.0f %8.0f  %s\n", r.name,
+			middle(some, func(m measure) float64 { return m.Rate }), middle(some, func(m measure) float64 { return m.CPU }),
+			middle(some, func(m measure) float64 { return m.Mallocs }), middle(some, func(m measure) float64 { return m.Alloc }),
+			middle(some, func(m measure) float64 { return m.Written }), spread(ratios(some, of(results, floor))))
+	}
+	for _, b := range bars() {
+		t.judge(b, results)
+	}
+}
+
+// judge prints whether a bar was kept.
+func (t *table) judge(b bar, results []result) {
+	some := of(results, b.row)
+	limit := b.at(results[0].keys)
+	var values []float64
+	name := b.what + " of " + b.row
+	switch {
+	case len(some) == 0:
+		return
+	case b.against != "":
+		values = ratios(some, of(results, b.against))
+		name = b.row + " / " + b.against
+	case b.what == "mallocs":
+		values = each(some, func(m measure) float64 { return m.Mallocs })
+	default:
+		values = each(some, func(m measure) float64 { return m.Blocked })
+	}
+	if len(values) == 0 || values[0] < 0 {
+		return
+	}
+	verdict := "kept"
+	if median(values) > limit {
+		verdict = "MISSED"
+		t.missed = true
+	}
+	fmt.Fprintf(t.out, "%-7s %s: %s, at most %.3f\n", verdict, name, spread(values), limit)
+}
+
+func of(results []result, row string) (some []result) {
+	for _, r := range results {
+		if r.row == row {
+			some = append(some, r)
+		}
+	}
+	return some
+}
+
+func each(results []result, f func(measure) float64) (values []float64) {
+	for _, r := range results {
+		values = append(values, f(r.measure))
+	}
+	return values
+}
+
+func middle(results []result, f func(measure) float64) float64 { return median(each(results, f)) }
+
+// ratios returns the ratios of CPU, round by round.
+func ratios(some, against []result) (values []float64) {
+	for i := range min(len(some), len(against)) {
+		values = append(values, some[i].measure.CPU/against[i].measure.CPU)
+	}
+	return values
+}
+
+func median(values []float64) float64 {
+	s := slices.Sorted(slices.Values(values))
+	n := len(s)
+	if n == 0 {
+		return 0
+	}
+	return (s[(n-1)/2] + s[n/2]) / 2
+}
+
+// spread prints the median, the least and the greatest of values.
+func spread(values []float64) string {
+	if len(values) == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.3f (%.3f to %.3f)", median(values), slices.Min(values), slices.Max(values))
+}
+
+// latencies prints what an event waited for its output to be committed.
+func (t *table) latencies(results []result) {
+	fmt.Fprintf(t.out, "\n%s broker, %d keys, %d events/s for %d s, commits each %v, %d rounds\n",
+		results[0].broker, results[0].keys, t.o.rate, t.o.seconds, t.o.interval, t.o.rounds)
+	fmt.Fprintf(t.out, "%-15s %s\n", "row", "p50 ms (spread), p99 ms (spread)")
+	ms := func(some []result, f func(latency) time.Duration) (values []float64) {
+		for _, r := range some {
+			values = append(values, float64(f(r.latency).Microseconds())/1000)
+		}
+		return values
+	}
+	p99 := func(l latency) time.Duration { return l.p99 }
+	for _, r := range rows() {
+		if some := of(results, r.name); len(some) > 0 {
+			fmt.Fprintf(t.out, "%-15s %s, %s\n", r.name, spread(ms(some, func(l latency) time.Duration { return l.p50 })), spread(ms(some, p99)))
+		}
+	}
+	ours, floor := ms(of(results, "streamrun"), p99), ms(of(results, "floor"), p99)
+	if len(ours) == 0 || len(floor) == 0 {
+		return
+	}
+	limit := max(float64(t.o.interval.Milliseconds()+30), 1.1*median(floor))
+	verdict := "kept"
+	if median(ours) > limit {
+		verdict = "MISSED"
+		t.missed = true
+	}
+	fmt.Fprintf(t.out, "%-7s p99 of streamrun: %.1f ms, at most %.1f\n", verdict, median(ours), limit)
+}
