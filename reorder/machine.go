@@ -372,6 +372,22 @@ func (m *Machine) reconcile(en *entity) {
 	}
 }
 
+// Idle implements topology.OrderMachine. Whatever of an entity is in an index of the
+// machine, or is not stored, makes it stay.
+func (m *Machine) Idle(slot *topology.Entity) bool {
+	en, ok := slot.Row.(*entity)
+	if !ok {
+		return true
+	}
+	if m.cur == en && (m.flying || m.at < len(m.out)) || m.hand.full && m.hand.owner == en || len(m.commands) > 0 {
+		return false
+	}
+	if x := en.row.rare; x != nil && (!m.durable || len(x.tries)+len(x.waiting) > 0 || x.hole.set || x.causal.set || x.evacuate != "" || x.redriving) {
+		return false
+	}
+	return en.index < 0 && !en.queued && !en.restored && en.cause == 0 && len(en.blocked)+en.held.Len()+en.held.Letters() == 0
+}
+
 // Pending implements topology.OrderMachine.
 func (m *Machine) Pending(source int) (int64, bool) { return m.seq.ledger.lowest(source) }
 

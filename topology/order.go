@@ -21,7 +21,7 @@ type Order interface {
 type OrderHost interface {
 	// Entity returns the entity's slot, loaded from the store or new; never nil. It
 	// is for the slow paths (Restore, Command, a cause): a record comes with its slot.
-	// The pointer stays valid until the task is discarded.
+	// The pointer stays valid as long as the machine is not Idle about it.
 	Entity(id string) *Entity
 	// Dirty says that the entity's row changed since the last Changes.
 	Dirty(e *Entity)
@@ -145,6 +145,10 @@ type OrderMachine interface {
 	Settled() bool
 	// Outcome ends the apply or compensation that Next handed out last.
 	Outcome(o ApplyOutcome)
+
+	// Idle reports whether the machine needs nothing of the entity but its stored row,
+	// so that the task may forget the slot, once the row is stored, and load it again.
+	Idle(e *Entity) bool
 
 	// Pending returns the lowest offset of the source that must not be committed yet
 	// although it was consumed (volatile, retrying), or false.

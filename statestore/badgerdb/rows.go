@@ -115,6 +115,7 @@ func (m *memory) evict(limit int) {
 			m.ring[m.hand] = m.ring[last]
 			m.ring[last] = nil
 			m.ring = m.ring[:last]
+			m.hand++ // the last one came last: its turn is the next time round
 		}
 	}
 }

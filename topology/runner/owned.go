@@ -20,6 +20,7 @@ type owned struct {
 	plan       *task.Plan
 	backend    statestore.Backend
 	partitions func(topic string) int32
+	cache      int                     // bytes that stay decoded; 0: all
 	begin      []int64                 // where each source is read from when none is committed
 	committed  []kafka.CommittedOffset // of each source; Offset -1: none
 	moves      []task.Step             // that led there from outside, until they are committed
@@ -59,7 +60,7 @@ func (o *owned) open(wall int64) error {
 			starts[i] = task.Start{Offset: o.begin[i], None: true}
 		}
 	}
-	t, err := task.Open(o.plan, o.Partition, o.backend, task.Options{Partitions: o.partitions}, starts)
+	t, err := task.Open(o.plan, o.Partition, o.backend, task.Options{Partitions: o.partitions, Cache: o.cache}, starts)
 	if err != nil {
 		return err
 	}

@@ -376,7 +376,7 @@ func (r *restorer) finish(ctx context.Context, done []*restore, marks map[record
 // open makes the task of a restored state, or refuses its offsets.
 func (r *restorer) open(t *restore, j journal) (*owned, error) {
 	o := &owned{
-		Holding: t.Holding, plan: t.plan, backend: t.backend, partitions: r.partitions,
+		Holding: t.Holding, plan: t.plan, backend: t.backend, partitions: r.partitions, cache: r.stores.cache(),
 		begin: t.begin, committed: t.committed,
 	}
 	wall := r.cfg.now().UnixMilli()

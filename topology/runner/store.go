@@ -129,6 +129,14 @@ func (s *stores) refuse(t decide.Task, b statestore.Backend, why error) error {
 	return db.Condemn(why)
 }
 
+// cache is how many bytes of state a task may have decoded; 0: all.
+func (s *stores) cache() int {
+	if s.kind != Badger {
+		return 0
+	}
+	return s.memory / 2
+}
+
 // openStores prepares the opening of states.
 func (r *run) openStores(ctx context.Context) (*stores, error) {
 	s := &stores{

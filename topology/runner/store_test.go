@@ -432,3 +432,26 @@ func TestSurvivesAKillAtEveryCallWithADirectory(t *testing.T) {
 		}
 	}
 }
+
+// What does not fit into memory is on disk, also while transactions overlap.
+func TestAStateLargerThanItsMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newBench(t, 2, mem.Options{MarkerDelay: 20 * time.Millisecond, Seed: 5})
+		cfg := onDisk(t.TempDir())
+		cfg.StoreMemory = minStoreMemory
+		p := x.start(cfg, nil)
+		for range 4 {
+			var outputs []record.Output
+			for i := range 8000 {
+				x.add(&outputs, fmt.Sprintf("key-%d", i), strings.Repeat(fmt.Sprint(i%10), 100))
+				if len(outputs) == 1000 {
+					x.write(outputs)
+					outputs = nil
+				}
+			}
+		}
+		x.drained()
+		p.stop()
+		x.check()
+	})
+}

@@ -19,6 +19,9 @@ type Options struct {
 	// Budget is the number of decisions of one step; 0 means 1000. Small ones try how
 	// a long drain is cut.
 	Budget int
+	// Cache bounds the bytes of state that stay decoded while they are not in use, as a
+	// store on disk does; 0: all of it stays. Small ones try that nothing depends on it.
+	Cache int
 }
 
 // A CrashPoint is a moment of a commit.
@@ -135,7 +138,7 @@ func (d *Driver) open(r *running) {
 	starts := make([]task.Start, len(r.starts))
 	copy(starts, r.starts)
 	t, err := task.Open(r.plan, r.partition, r.backend, task.Options{
-		Partitions: func(string) int32 { return int32(d.options.Partitions) },
+		Partitions: func(string) int32 { return int32(d.options.Partitions) }, Cache: d.options.Cache,
 	}, starts)
 	if err != nil {
 		d.tb.Fatal(err)

@@ -280,6 +280,28 @@ func TestTheBudgetChangesNothing(t *testing.T) {
 	}
 }
 
+// What is not in use may be forgotten and loaded again: the topics are the same, byte
+// for byte, as a replay that forgets nothing makes them.
+func TestForgettingChangesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFold()
+	for seed := range uint64(runs) {
+		r := rand.New(rand.NewPCG(seed, 4))
+		c, steps := contract(r), script(r, r.IntN(2) == 0)
+		o := topologytest.Options{Budget: []int{0, 1, 2, 5}[r.IntN(4)]}
+		want, _ := f.run(t, f.build(t, c), o, steps)
+		o.Cache = []int{1, 600, 2000}[r.IntN(3)]
+		got, d := f.run(t, f.build(t, c), o, steps)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("seed %d: contract %+v\nsteps %+v\n%s", seed, c, steps, diff)
+		}
+		d.CheckReplay()
+		if t.Failed() {
+			t.Fatalf("seed %d: contract %+v, options %+v\nsteps %+v", seed, c, o, steps)
+		}
+	}
+}
+
 // Whoever reads the letter of a record that could not be put in order sees why.
 func TestALetterSaysWhatIsWrongWithTheMetadata(t *testing.T) {
 	t.Parallel()

@@ -122,8 +122,15 @@ func (t *Task) Take() *Batch {
 	return b
 }
 
-// Recycle takes back the memory of a batch that has ended.
-func (t *Task) Recycle(b *Batch) { b.arena.release() }
+// Recycle takes back the memory of a batch whose rows the backend has.
+func (t *Task) Recycle(b *Batch) {
+	b.arena.release()
+	if t.slots.limit == 0 {
+		return
+	}
+	t.hand = nil
+	t.slots.forget(b.Number, func(e *topology.Entity) bool { return t.machine == nil || t.machine.Idle(e) })
+}
 
 func (t *Task) log(b *Batch, topic string, key, value []byte, headers []record.Header, timestamp int64) {
 	b.Changelog = append(b.Changelog, record.Output{
@@ -182,6 +189,9 @@ func (t *Task) takeSlot(b *Batch, sl *slot) {
 	}
 	if !changed {
 		return
+	}
+	if sl.taken = t.commit; t.slots.limit > 0 {
+		t.slots.resize(sl)
 	}
 	t.key = append(append(t.key[:0], statestore.KindSlot), sl.ID...)
 	t.scratch = statestore.AppendRow(t.scratch[:0], parts)

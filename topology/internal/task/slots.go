@@ -16,8 +16,14 @@ type slot struct {
 	dirty    bool // listed in slots.dirty
 	rowDirty bool // the order row changed
 	place    place
-	stored   bool // the backend has a row, or will have one when the batches in flight are applied
+	stored   bool  // the backend has a row, or will have one when the batches in flight are applied
+	used     bool  // since the hand passed last
+	taken    int64 // number of the last batch that has the row
+	size     int   // as it is counted in slots.bytes
 }
+
+// slotBytes is about what a slot takes besides its bytes, with what a machine decodes.
+const slotBytes = 512
 
 // A cell is the value of one store.
 type cell struct {
@@ -36,6 +42,12 @@ type slots struct {
 	failure error   // of the first read that failed; the task ends with it
 	dirty   []*slot // in the order of their first change since the last batch
 
+	limit  int // of bytes; 0: none
+	bytes  int // of all slots
+	ring   []*slot
+	hand   int // in ring
+	loaded int // since the last forget
+
 	key   []byte   // scratch
 	parts [][]byte // scratch
 
@@ -53,20 +65,21 @@ type undo struct {
 	timestamp int64
 }
 
-func newSlots(backend statestore.Backend, stores int) *slots {
-	return &slots{backend: backend, stores: stores, byKey: make(map[string]*slot), parts: make([][]byte, 1+stores)}
+func newSlots(backend statestore.Backend, stores, limit int) *slots {
+	return &slots{backend: backend, stores: stores, limit: limit, byKey: make(map[string]*slot), parts: make([][]byte, 1+stores)}
 }
 
 // get returns the slot of a key, loaded or new.
 func (s *slots) get(key []byte) (*slot, error) {
 	if sl, ok := s.byKey[string(key)]; ok {
+		sl.used = true
 		return sl, nil
 	}
 	return s.load(string(key))
 }
 
 func (s *slots) load(id string) (*slot, error) {
-	sl := &slot{Entity: topology.Entity{ID: id}, cells: make([]cell, s.stores)}
+	sl := &slot{Entity: topology.Entity{ID: id}, cells: make([]cell, s.stores), used: true}
 	sl.Task = sl
 	s.key = append(append(s.key[:0], statestore.KindSlot), id...)
 	row, err := s.backend.Get(s.key)
@@ -92,7 +105,52 @@ func (s *slots) load(id string) (*slot, error) {
 		}
 	}
 	s.byKey[id] = sl
+	if s.limit > 0 {
+		s.ring = append(s.ring, sl)
+		s.loaded++
+		s.resize(sl)
+	}
 	return sl, nil
+}
+
+// resize counts the bytes of a slot again.
+func (s *slots) resize(sl *slot) {
+	size := slotBytes + 2*len(sl.ID) + cap(sl.Stored)
+	for i := range sl.cells {
+		size += cap(sl.cells[i].value)
+	}
+	s.bytes += size - sl.size
+	sl.size = size
+}
+
+// forget lets go of slots, those first that were not used lately (a clock with one
+// hand), until the others keep the limit. A slot stays whose row the backend does not
+// have yet, and one that is not idle. applied is the number of the last batch whose
+// rows the backend has.
+func (s *slots) forget(applied int64, idle func(*topology.Entity) bool) {
+	// What stays is not looked at with every batch.
+	looks := 1000 + 4*s.loaded
+	s.loaded = 0
+	for ; s.bytes > s.limit && len(s.ring) > 0 && looks > 0; looks-- {
+		if s.hand >= len(s.ring) {
+			s.hand = 0
+		}
+		sl := s.ring[s.hand]
+		switch {
+		case sl.used:
+			sl.used = false
+			s.hand++
+		case sl.dirty || sl.taken > applied || !idle(&sl.Entity):
+			s.hand++
+		default:
+			s.bytes -= sl.size
+			delete(s.byKey, sl.ID)
+			last := len(s.ring) - 1
+			s.ring[s.hand], s.ring[last] = s.ring[last], nil
+			s.ring = s.ring[:last]
+			s.hand++ // the last one came last: its turn is the next time round
+		}
+	}
 }
 
 func (s *slots) mark(sl *slot) {

@@ -77,6 +77,9 @@ type Options struct {
 	// Partitions returns the number of partitions of a topic that the task reads or
 	// writes; of one that it reads 0 says that nobody knows.
 	Partitions func(topic string) int32
+	// Cache bounds the bytes of state that stay decoded when they are not in use; 0:
+	// all of it stays, as is right where the backend has it in memory too.
+	Cache int
 }
 
 // A Start is what the group has committed for one source partition.
@@ -93,7 +96,7 @@ func Open(p *Plan, partition int32, backend statestore.Backend, o Options, start
 	n := len(p.Sources)
 	t := &Task{
 		plan: p, partition: partition, name: topology.Task(p.Sub.Name, partition), options: o,
-		slots:     newSlots(backend, len(p.Sub.Stores)),
+		slots:     newSlots(backend, len(p.Sub.Stores), o.Cache),
 		positions: make([]int64, n), looked: make([]int64, n), counts: make([]policies.Counts, n), paused: make([]bool, n),
 	}
 	t.arena.pool = &t.pool

@@ -1,0 +1,59 @@
+package task
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/streamrun/streamrun/statestore"
+	"github.com/streamrun/streamrun/topology"
+)
+
+func TestForgetKeepsTheLimitAndWhatIsNeeded(t *testing.T) {
+	t.Parallel()
+	backend := statestore.NewMemory()
+	s := newSlots(backend, 1, 100*(slotBytes+20))
+	get := func(i int) *slot {
+		sl, err := s.get(fmt.Appendf(nil, "key-%d", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sl
+	}
+	const busy, inFlight, dirty = 3, 4, 5
+	get(inFlight).taken = 8
+	s.mark(get(dirty))
+	s.set(get(dirty), 0, []byte("value"), true, 0)
+	idle := func(e *topology.Entity) bool { return e.ID != get(busy).ID }
+	for i := range 3000 {
+		get(i)
+		if i%50 == 0 {
+			s.forget(7, idle)
+			if s.byKey[fmt.Sprint("key-", i)] == nil {
+				t.Fatalf("the slot of key-%d is forgotten, and was used last", i)
+			}
+			if s.bytes > s.limit+50*(slotBytes+20) {
+				t.Fatalf("%d bytes after %d keys, the limit is %d", s.bytes, i, s.limit)
+			}
+		}
+	}
+	s.forget(7, idle)
+	for _, i := range []int{busy, inFlight, dirty} {
+		if s.byKey[fmt.Sprint("key-", i)] == nil {
+			t.Errorf("the slot of key-%d is forgotten", i)
+		}
+	}
+	sum := 0
+	for _, sl := range s.ring {
+		sum += sl.size
+	}
+	if sum != s.bytes || len(s.ring) != len(s.byKey) {
+		t.Errorf("%d bytes in %d slots; %d in %d are counted", sum, len(s.byKey), s.bytes, len(s.ring))
+	}
+	s.limit = 1 // now nothing stays that can go
+	for range 10 {
+		s.forget(8, idle)
+	}
+	if len(s.byKey) != 2 || s.byKey[fmt.Sprint("key-", busy)] == nil || s.byKey[fmt.Sprint("key-", dirty)] == nil {
+		t.Errorf("%d slots stay", len(s.byKey))
+	}
+}
