@@ -82,7 +82,7 @@ func TestConfigIsChecked(t *testing.T) {
 		t.Error("no broker is not an error")
 	}
 	for _, cfg := range []Config{
-		{Guarantee: "at_least_once"},
+		{Guarantee: "at_most_once"},
 		{Workers: -1},
 		{CommitInterval: -1},
 		{CommitInterval: time.Minute},

@@ -20,8 +20,9 @@ import (
 type transaction struct {
 	parts    []part
 	rest     []kafka.CommittedOffset
-	holdings []decide.Holding // of all its tasks
-	restore  []decide.Holding // tasks whose state is in doubt: to be restored when the producer is initialised
+	claims   []kafka.CommittedOffset // at_least_once: of partitions that have none yet
+	holdings []decide.Holding        // of all its tasks
+	restore  []decide.Holding        // tasks whose state is in doubt: to be restored when the producer is initialised
 }
 
 // A part is what one task has in a transaction.
@@ -91,7 +92,7 @@ func (c *committer) commit(ctx context.Context, tx *transaction) (fate, error) {
 		return aborted, err
 	case ctx.Err() != nil:
 		c.ready = false
-		if fateless {
+		if fateless || c.cfg.Guarantee == AtLeastOnce {
 			return unknown, err
 		}
 		// Without an End it cannot be committed any more; ending it lets others read
@@ -131,17 +132,7 @@ func (c *committer) send(ctx context.Context, tx *transaction) error {
 	if err := c.producer.Begin(); err != nil {
 		return err
 	}
-	for i := range tx.parts {
-		b := tx.parts[i].batch
-		c.outputs = append(append(append(append(c.outputs, b.Changelog...), b.Output...), b.DeadLetters...), b.Journal...)
-	}
-	err := c.producer.Produce(ctx, c.outputs)
-	clear(c.outputs)
-	c.outputs = c.outputs[:0]
-	if err != nil {
-		return err
-	}
-	acked, err := c.producer.Flush(ctx)
+	acked, err := c.produce(ctx, tx)
 	if err != nil {
 		return err
 	}
@@ -155,6 +146,48 @@ func (c *committer) send(ctx context.Context, tx *transaction) error {
 		offsets = append(offsets, p.offsets...)
 	}
 	return c.sendOffsets(ctx, tx, offsets)
+}
+
+// produce has the records of a transaction acknowledged: in one go, or phase by phase
+// where nothing else keeps them together.
+func (c *committer) produce(ctx context.Context, tx *transaction) (acked map[record.TopicPartition]int64, err error) {
+	if c.cfg.Guarantee != AtLeastOnce {
+		for i := range tx.parts {
+			b := tx.parts[i].batch
+			c.outputs = append(append(append(append(c.outputs, b.Changelog...), b.Output...), b.DeadLetters...), b.Journal...)
+		}
+		return c.flush(ctx)
+	}
+	if len(tx.claims) > 0 {
+		// A crash must not leave state without offsets: that is a reset from outside.
+		if err := c.sendOffsets(ctx, tx, tx.claims); err != nil {
+			return nil, err
+		}
+	}
+	var phases [3][]record.Output
+	for i := range tx.parts {
+		for n, outputs := range tx.parts[i].batch.Phases() {
+			phases[n] = append(phases[n], outputs...)
+		}
+	}
+	for _, outputs := range phases {
+		c.outputs = append(c.outputs, outputs...)
+		if acked, err = c.flush(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return acked, nil
+}
+
+// flush has the outputs acknowledged, and tells where all of the transaction begin.
+func (c *committer) flush(ctx context.Context) (map[record.TopicPartition]int64, error) {
+	err := c.producer.Produce(ctx, c.outputs)
+	clear(c.outputs)
+	c.outputs = c.outputs[:0]
+	if err != nil {
+		return nil, err
+	}
+	return c.producer.Flush(ctx)
 }
 
 // sendOffsets sends the offsets under the member generation of the moment. While a

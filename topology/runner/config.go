@@ -21,6 +21,10 @@ type Guarantee string
 // together: in the topics every event takes effect once.
 const ExactlyOnce Guarantee = "exactly_once"
 
+// AtLeastOnce commits without transactions: nothing is lost, but a failure may show
+// outputs again, and let a value take an event in twice.
+const AtLeastOnce Guarantee = "at_least_once"
+
 // Config configures a Runner. The zero value of every field but Brokers is useful.
 type Config struct {
 	// Brokers are addresses of the cluster, host:port.
@@ -57,7 +61,7 @@ type Config struct {
 	// SessionTimeout is after what the group gives the tasks of an instance that is
 	// gone to others; 0: 45 s.
 	SessionTimeout time.Duration
-	// Guarantee: empty is ExactlyOnce, the only one of this version.
+	// Guarantee: empty is ExactlyOnce.
 	Guarantee Guarantee
 	// AcceptOffsets goes on with committed offsets that were moved from outside (a
 	// reset, an expiry), which are refused otherwise.
@@ -129,8 +133,8 @@ func (c *Config) validate() error {
 	if c.StoreMemory < minStoreMemory {
 		errs = append(errs, fmt.Errorf("runner: StoreMemory is %d bytes; at least %d, or 0 for the default", c.StoreMemory, minStoreMemory))
 	}
-	if c.Guarantee != ExactlyOnce {
-		errs = append(errs, fmt.Errorf("runner: guarantee %q is not there in this version; leave it empty for %q", c.Guarantee, ExactlyOnce))
+	if c.Guarantee != ExactlyOnce && c.Guarantee != AtLeastOnce {
+		errs = append(errs, fmt.Errorf("runner: guarantee %q is neither %q nor %q", c.Guarantee, ExactlyOnce, AtLeastOnce))
 	}
 	if c.Instance != "" {
 		if err := graph.CheckName(c.Instance); err != nil {

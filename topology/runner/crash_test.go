@@ -98,12 +98,12 @@ func (a *tappedAdmin) EndOffsets(ctx context.Context, parts []record.TopicPartit
 // killAt runs an instance that is killed at one call, before or after the broker
 // sees it, then another in its place, and checks what came out. It reports whether
 // there was such a call, and which.
-func killAt(t *testing.T, at int, after bool, marker time.Duration) (call string, killed bool) {
+func killAt(t *testing.T, guarantee Guarantee, at int, after bool, marker time.Duration) (call string, killed bool) {
 	x := newBench(t, 2, mem.Options{MarkerDelay: marker, Seed: uint64(at)})
 	x.feed(100, 7)
 	var tp *tap
 	died := make(chan struct{})
-	p := x.start(Config{Instance: "a", Workers: 1}, func(c kafka.Cluster) kafka.Cluster {
+	p := x.start(Config{Instance: "a", Workers: 1, Guarantee: guarantee}, func(c kafka.Cluster) kafka.Cluster {
 		tp = &tap{Cluster: c, at: at, after: after, kill: sync.OnceFunc(func() { c.Close(); close(died) })}
 		return tp
 	})
@@ -124,7 +124,7 @@ func killAt(t *testing.T, at int, after bool, marker time.Duration) (call string
 		p.kill()
 		call = tp.log[at-1]
 		began := time.Now()
-		p = x.start(Config{Instance: "a", Workers: 1}, nil)
+		p = x.start(Config{Instance: "a", Workers: 1, Guarantee: guarantee}, nil)
 		x.drained()
 		// A predecessor's open transaction is ended at once, not waited for.
 		if took := time.Since(began); took > 5*time.Second {
@@ -132,7 +132,11 @@ func killAt(t *testing.T, at int, after bool, marker time.Duration) (call string
 		}
 	}
 	p.stop()
-	x.check()
+	if guarantee == AtLeastOnce {
+		x.checkNothingLost()
+	} else {
+		x.check()
+	}
 	return call, killed
 }
 
@@ -144,7 +148,7 @@ func TestSurvivesAKillAtEveryCall(t *testing.T) {
 				more := true
 				t.Run(fmt.Sprintf("markers=%v/after=%v/call=%d", marker, after, at), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						call, died := killAt(t, at, after, marker)
+						call, died := killAt(t, ExactlyOnce, at, after, marker)
 						killed[call]++
 						more = died
 					})
@@ -158,6 +162,56 @@ func TestSurvivesAKillAtEveryCall(t *testing.T) {
 					t.Errorf("markers=%v after=%v: never killed at %s: %v", marker, after, call, killed)
 				}
 			}
+		}
+	}
+}
+
+func TestAtLeastOnceSurvivesAKillAtEveryCall(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		killed := map[string]int{}
+		for at := 1; ; at++ {
+			more := true
+			t.Run(fmt.Sprintf("after=%v/call=%d", after, at), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					call, died := killAt(t, AtLeastOnce, at, after, 0)
+					killed[call]++
+					more = died
+				})
+			})
+			if !more || t.Failed() {
+				break
+			}
+		}
+		for _, call := range []string{"Init", "Committed", "EndOffsets", "Produce", "Flush", "SendOffsets", "End"} {
+			if killed[call] == 0 && !t.Failed() {
+				t.Errorf("after=%v: never killed at %s: %v", after, call, killed)
+			}
+		}
+	}
+}
+
+func TestAtLeastOnceLosesNothingWithoutAnswers(t *testing.T) {
+	for _, req := range []mem.Request{mem.InitProducerID, mem.Produce, mem.OffsetCommit} {
+		for _, outcome := range []mem.Outcome{mem.LostNever, mem.LostApplied, mem.LostLater} {
+			t.Run(fmt.Sprintf("%s/%d", req, outcome), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					x := newBench(t, 2, mem.Options{Seed: 3})
+					x.feed(50, 5)
+					p := x.start(Config{Instance: "a", Workers: 1, Guarantee: AtLeastOnce}, nil)
+					x.drained()
+					x.feed(50, 5)
+					if req == mem.InitProducerID { // asked for only after something else was lost
+						defer x.broker.Inject(mem.Fault{Request: mem.OffsetCommit, Outcome: mem.LostApplied})()
+					}
+					remove := x.broker.Inject(mem.Fault{Request: req, Outcome: outcome})
+					time.AfterFunc(6*time.Second, remove)
+					x.drained()
+					x.feed(50, 5)
+					x.drained()
+					p.stop()
+					x.checkNothingLost()
+				})
+			})
 		}
 	}
 }

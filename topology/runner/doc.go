@@ -43,6 +43,10 @@
 //	N7. A task is stepped only from the state of its committed offsets: restore reads
 //	    the offsets, then the ends of the changelogs, then up to them, then the offsets
 //	    again.
+//	N8. Without transactions (AtLeastOnce) a batch is acknowledged phase by phase before
+//	    its offsets are sent: outputs and letters; stores; order rows and journal. Where
+//	    a partition has no offset yet, the one that it begins at is committed first, so
+//	    that a crash does not leave state without offsets.
 //
 // # Non-obvious
 //

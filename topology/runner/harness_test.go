@@ -292,6 +292,43 @@ func (x *bench) check() {
 	x.journalAddsUp()
 }
 
+// checkNothingLost is check for at_least_once: every value took effect, for the first
+// time in order; it may have done so again.
+func (x *bench) checkNothingLost() {
+	x.Helper()
+	firsts := func(state string) (values []string) {
+		for v := range strings.SplitAfterSeq(state, ",") {
+			if v != "" && !slices.Contains(values, v) {
+				values = append(values, v)
+			}
+		}
+		return values
+	}
+	for _, topic := range []string{"table", "app-states-changelog"} {
+		got := map[string][]string{}
+		for key, state := range x.fold(topic) {
+			got[key] = firsts(state)
+		}
+		if diff := cmp.Diff(x.want, got); diff != "" {
+			x.Errorf("values of %s, each once (-want +got):\n%s", topic, diff)
+		}
+	}
+	seen := map[string][]string{}
+	for _, r := range x.records("updates") {
+		seen[string(r.Key)] = firsts(strings.Join(append(seen[string(r.Key)], string(r.Value)), ""))
+	}
+	if diff := cmp.Diff(x.want, seen); diff != "" {
+		x.Errorf("values of the updates, each once (-want +got):\n%s", diff)
+	}
+	for tp, c := range x.offsets() {
+		m, err := task.ParseMetadata(c.Metadata)
+		x.must(err)
+		if n := x.input[tp.Partition]; c.Offset < n || !m.Counts.Balanced() || m.Counts.Applied != n {
+			x.Errorf("%s-%d: counts %+v of %d records at offset %d", tp.Topic, tp.Partition, m.Counts, n, c.Offset)
+		}
+	}
+}
+
 // journalAddsUp folds inputs and journal again and compares with the input.
 func (x *bench) journalAddsUp() {
 	x.Helper()

@@ -85,6 +85,17 @@ func (o *owned) open(wall int64) error {
 	return nil
 }
 
+// claims returns where the source partitions begin that have no committed offset.
+func (o *owned) claims() (claims []kafka.CommittedOffset) {
+	for i, c := range o.committed {
+		if c.Offset < 0 {
+			c.Offset, c.Metadata = o.begin[i], task.Metadata{Clock: o.task.Clock()}.String()
+			claims = append(claims, c)
+		}
+	}
+	return claims
+}
+
 // active reports whether the task is to be stepped and fetched for.
 func (o *owned) active() bool { return !o.leaving && !o.failed }
 

@@ -231,11 +231,15 @@ func (r *run) openProducers(ctx context.Context) (producers []kafka.Producer, id
 	errs := make([]error, n)
 	var all sync.WaitGroup
 	for i := range n {
-		p, err := r.cluster.Producer(kafka.ProducerOptions{
+		opts := kafka.ProducerOptions{
 			TransactionalID:    r.names.TransactionalID(r.home.instance, i),
 			TransactionTimeout: r.cfg.TransactionTimeout,
 			RequestTimeout:     r.cfg.TransactionTimeout / 2,
-		})
+		}
+		if r.cfg.Guarantee == AtLeastOnce && i < workers {
+			opts.TransactionalID, opts.Plain = "", true
+		}
+		p, err := r.cluster.Producer(opts)
 		if err != nil {
 			errs[i] = err
 			break

@@ -318,6 +318,7 @@ func (w *worker) startTransaction(ctx context.Context) {
 			o.dirty = false
 			o.batch = o.task.Take()
 			tx.parts = append(tx.parts, part{owner: o, batch: o.batch})
+			tx.claims = append(tx.claims, o.claims()...)
 			continue
 		}
 		for _, c := range o.committed {
