@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -433,19 +434,36 @@ func TestSurvivesAKillAtEveryCallWithADirectory(t *testing.T) {
 	}
 }
 
-// What does not fit into memory is on disk, also while transactions overlap.
+// late is a cluster that takes its time to end transactions.
+type late struct{ kafka.Cluster }
+
+func (l late) Producer(opts kafka.ProducerOptions) (kafka.Producer, error) {
+	p, err := l.Cluster.Producer(opts)
+	return lateProducer{p}, err
+}
+
+type lateProducer struct{ kafka.Producer }
+
+func (p lateProducer) End(ctx context.Context, commit bool) error {
+	<-time.After(30 * time.Millisecond)
+	return p.Producer.End(ctx, commit)
+}
+
+// What does not fit into memory is on disk, also what a step changed while the
+// transaction before it was in flight.
 func TestAStateLargerThanItsMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := newBench(t, 2, mem.Options{MarkerDelay: 20 * time.Millisecond, Seed: 5})
+		x := newBench(t, 2, mem.Options{})
 		cfg := onDisk(t.TempDir())
 		cfg.StoreMemory = minStoreMemory
-		p := x.start(cfg, nil)
+		p := x.start(cfg, func(c kafka.Cluster) kafka.Cluster { return late{c} })
 		for range 4 {
 			var outputs []record.Output
 			for i := range 8000 {
 				x.add(&outputs, fmt.Sprintf("key-%d", i), strings.Repeat(fmt.Sprint(i%10), 100))
 				if len(outputs) == 1000 {
 					x.write(outputs)
+					<-time.After(8 * time.Millisecond)
 					outputs = nil
 				}
 			}
