@@ -21,6 +21,7 @@ func newRun(topo *topology.Topology) *cobra.Command {
 		cfg runner.Config
 		at  place
 		web endpoint
+		mib int
 	)
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -37,6 +38,13 @@ func newRun(topo *topology.Topology) *cobra.Command {
 			if cfg.Brokers, cfg.Security, err = at.find(f); err != nil {
 				return err
 			}
+			if f != nil && cfg.Store == "" {
+				cfg.Store = runner.Store(f.StoreKind)
+			}
+			if cfg.Store == runner.Badger && cfg.DataDir == "" {
+				return exitError{exitUsage, errors.New("store badger needs a directory"), "add --data-dir DIR; or --store memory"}
+			}
+			cfg.StoreMemory = mib << 20
 			web.chosen = cmd.Flags().Changed("http")
 			return classify(runApp(cmd.Context(), topo, f, cfg, web, newLogger(cmd)))
 		},
@@ -46,7 +54,9 @@ func newRun(topo *topology.Topology) *cobra.Command {
 	at.flags(cmd)
 	flags.StringVar(&web.addr, "http", defaultHTTP, "address of /metrics, /livez, /readyz and /startupz; empty: none")
 	flags.StringVar(&cfg.Instance, "instance", "", "name of this instance, for ever; default: one that the data directory keeps")
-	flags.StringVar(&cfg.DataDir, "data-dir", "", "directory for what outlives the process; default: nothing is kept")
+	flags.StringVar(&cfg.DataDir, "data-dir", "", "directory for what outlives the process: the instance's name, and the state under badger; default: nothing is kept")
+	flags.StringVar((*string)(&cfg.Store), "store", "", "where the state is while the app runs, memory or badger; default: what the topology file says, else badger with --data-dir, memory without")
+	flags.IntVar(&mib, "store-memory", 64, "MiB of state that each task has in memory under badger")
 	flags.BoolVar(&cfg.AcceptOffsets, "accept-offsets", false, "go on where committed offsets were moved from outside")
 	return cmd
 }

@@ -68,6 +68,9 @@
 //	    password: {env: NAME}       # must be there, but for oauthbearer; or {file: PATH}
 //	    insecure: false             # true: log in without tls, for whoever listens to see
 //
+//	store: badger                   # or memory; where the state is while the app runs. No default:
+//	                                # badger where there is a data directory, else memory
+//
 //	inputs:                         # must be there, with one input in this version
 //	  orders:
 //	    topic: orders               # must be there

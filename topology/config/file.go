@@ -13,15 +13,16 @@ import (
 
 // A File is a checked topology file. It is immutable and safe for concurrent use.
 type File struct {
-	Path     string // as given to Parse or Load
-	Name     string // of the app
-	Contract policies.Contract
-	Kafka    Kafka
-	Input    Input
-	InOrder  InOrder
-	State    State
-	Output   Output
-	DLQ      DLQ
+	Path      string // as given to Parse or Load
+	Name      string // of the app
+	Contract  policies.Contract
+	Kafka     Kafka
+	StoreKind StoreKind // empty: the file does not say
+	Input     Input
+	InOrder   InOrder
+	State     State
+	Output    Output
+	DLQ       DLQ
 
 	evaluators sync.Pool
 	source     string
@@ -57,6 +58,15 @@ type Guarantee string
 const (
 	ExactlyOnce Guarantee = "exactly_once"
 	AtLeastOnce Guarantee = "at_least_once"
+)
+
+// A StoreKind says where the state is while the app runs.
+type StoreKind string
+
+// Kinds of stores.
+const (
+	Memory StoreKind = "memory"
+	Badger StoreKind = "badger"
 )
 
 // Input is the topic that the app reads and where its events have their metadata.
@@ -128,13 +138,14 @@ func Parse(name string, src []byte, getenv func(string) (string, bool)) (*File, 
 
 // readFile reads the sections in the order in which they depend on one another.
 func (r *reader) readFile(f *File, root value) {
-	top := r.mapping(root, "version", "name", "contract", "kafka", "inputs", "steps", "outputs", "dlq")
+	top := r.mapping(root, "version", "name", "contract", "kafka", "store", "inputs", "steps", "outputs", "dlq")
 	r.readVersion(top)
 	if v, ok := top.require("name", "the app's name prefixes its topics and its group, for ever"); ok {
 		f.Name = r.name(v)
 	}
 	kafka, _ := top.get("kafka")
 	f.Kafka = r.readKafka(kafka)
+	enum(top, "store", &f.StoreKind, Memory, Badger)
 	contract, hasContract := top.require("contract", "say which events must be processed in order, and why")
 	if hasContract {
 		f.Contract = r.readContract(contract, f.Kafka.Guarantee)

@@ -76,11 +76,12 @@ func TestWholeFileSaysEveryKey(t *testing.T) {
 				SASL: &security.SASL{Mechanism: security.ScramSHA512, User: "orders", Password: security.Secret{Env: "KAFKA_PASSWORD"}},
 			},
 		},
-		Input:   config.Input{Name: "orders", Topic: "orders", Partitions: 8},
-		InOrder: config.InOrder{Name: "in_order"},
-		State:   config.State{Name: "totals", Store: "order_totals", Initial: map[string]any{"total": 0, "lines": []any{}}},
-		Output:  config.Output{Name: "order_totals", Topic: "order-totals", Partitions: 12},
-		DLQ:     config.DLQ{Topic: "order-totals.dlq"},
+		StoreKind: config.Badger,
+		Input:     config.Input{Name: "orders", Topic: "orders", Partitions: 8},
+		InOrder:   config.InOrder{Name: "in_order"},
+		State:     config.State{Name: "totals", Store: "order_totals", Initial: map[string]any{"total": 0, "lines": []any{}}},
+		Output:    config.Output{Name: "order_totals", Topic: "order-totals", Partitions: 12},
+		DLQ:       config.DLQ{Topic: "order-totals.dlq"},
 	}
 	if diff := cmp.Diff(want, f, public); diff != "" {
 		t.Fatal(diff)

@@ -27,7 +27,21 @@
 //	name: of the instance, for transactional ids and the group; workers: in decimal,
 //	how many producers may have left a transaction open
 //
-// Beside it, the file "lock" is locked while the instance runs.
+// Beside it, the file "lock" is locked while the instance runs, and every task has a
+// directory (topology.Names.TaskDir), which is badgerdb's.
+//
+// # The state of a task
+//
+// Under Memory it is in memory and ends with the process. Under Badger it is a copy of
+// the changelogs in the task's directory, written behind every second, or sooner when
+// half of what may be in memory is not written; then Apply waits, and with it the
+// worker, at all of it. A restore starts where the directory stands. The directory of
+// a task that moved away stays, and has a part of the way behind it if the task
+// returns. It is emptied, and the state read from the topics, where it is damaged, of
+// another cluster, generation, topic or layout, older than the changelogs keep
+// deletions, or stands for offsets that a changelog does not have. Where the disk
+// fails, the task is given up and restored from its directory again, for as long as
+// Config says that something may fail; the other tasks go on.
 //
 // # Invariants
 //
@@ -47,6 +61,8 @@
 //	    its offsets are sent: outputs and letters; stores; order rows and journal. Where
 //	    a partition has no offset yet, the one that it begins at is committed first, so
 //	    that a crash does not leave state without offsets.
+//	N9. A state is opened before the ends of its changelogs are read, and its directory
+//	    by one holding of the task at a time.
 //
 // # Non-obvious
 //

@@ -171,10 +171,10 @@ func (r *run) inside(ctx context.Context) (report *Report, err error) {
 // arguments are those of the app's process.
 func (r *run) arguments(brokers []string) []string {
 	args := []string{"run", "-c", r.File.Path, "--brokers", strings.Join(brokers, ","), "--plaintext", "--http=", "--instance", instance}
-	if r.DataDir != "" {
-		args = append(args, "--data-dir", filepath.Join(r.DataDir, "app"))
+	if r.DataDir == "" {
+		return append(args, "--store", "memory")
 	}
-	return args
+	return append(args, "--data-dir", filepath.Join(r.DataDir, "app"))
 }
 
 // prepare creates the input topic, or looks at the one that is there, and remembers
