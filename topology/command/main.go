@@ -17,6 +17,7 @@ import (
 	"github.com/streamrun/streamrun/topology/config"
 	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/task"
+	"github.com/streamrun/streamrun/topology/runner"
 )
 
 // Exit codes; the package comment says when.
@@ -113,6 +114,7 @@ func classify(err error) error {
 		feed  *dev.FeedError
 		moved *task.MovedError
 		count *dev.PartitionsError
+		topic *runner.TopicsError
 		dial  *net.OpError
 		batch *kafka.UndecodableError
 	)
@@ -127,6 +129,8 @@ func classify(err error) error {
 		return exitError{exitRefused, err, "put the offsets back; or go on from where they are with --accept-offsets"}
 	case errors.As(err, &count):
 		return exitError{exitRefused, err, "leave --partitions out, or take another --data-dir"}
+	case errors.As(err, &topic):
+		return exitError{exitRefused, err, "do what each line says, then start again; topics plan --live lists every topic"}
 	case errors.Is(err, dev.ErrTooFew):
 		return exitError{exitUsage, err, "kill less often, or feed more events"}
 	case errors.Is(err, kafka.ErrTLS):

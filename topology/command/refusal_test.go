@@ -257,7 +257,7 @@ func TestSaysWhyItCannotRun(t *testing.T) {
 			s.topic(kafka.Topic{Name: "t-in", Partitions: 1})
 		},
 		"missing topic": func(s *stand) {
-			s.refused(s.owner, exitFailure, "t-in does not exist", "create it")
+			s.refused(s.owner, exitRefused, "t-in does not exist", "create it")
 			s.topic(kafka.Topic{Name: "t-in", Partitions: 1})
 		},
 	} {
@@ -276,7 +276,7 @@ func TestRefusesAChangedPartitionCount(t *testing.T) {
 	s := newStand(t)
 	s.topic(kafka.Topic{Name: "t-in", Partitions: 2})
 	s.topic(kafka.Topic{Name: "a-st-changelog", Partitions: 1, Configs: map[string]string{"cleanup.policy": "compact"}})
-	s.refused(s.owner, exitFailure, "a-st-changelog has 1 partitions, but t-in has 2")
+	s.refused(s.owner, exitRefused, "a-st-changelog has 1 partitions, but t-in has 2")
 }
 
 // An output that its topic finds too large ends the app, and the event that it is of

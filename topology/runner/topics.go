@@ -118,10 +118,21 @@ func planTopics(plans []*task.Plan, found map[string]kafka.Topic) (create []kafk
 		}
 	}
 	if len(errs) > 0 {
-		return nil, nil, errors.Join(errs...)
+		return nil, nil, &TopicsError{errs}
 	}
 	return create, counts, nil
 }
+
+// A TopicsError says everything that is wrong with the topics that exist: one that
+// the app reads is missing, or one has a number of partitions or a cleanup policy
+// under which state would be lost. Nothing was created or read.
+type TopicsError struct{ Problems []error }
+
+// Error returns the problems, one a line, each with what to do.
+func (e *TopicsError) Error() string { return errors.Join(e.Problems...).Error() }
+
+// Unwrap returns the problems.
+func (e *TopicsError) Unwrap() []error { return e.Problems }
 
 // sourcePartitions returns the number of partitions that all sources of a plan have.
 func sourcePartitions(p *task.Plan, found map[string]kafka.Topic) (int32, error) {
