@@ -86,7 +86,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	run := &run{Options: o, in: in, plan: plan, planned: kills, segments: segments, task: task.Plans(topo)[0]}
+	run := &run{Options: o, in: in, plan: plan, planned: kills, segments: segments, task: task.Plans(topo)[0], readable: map[int64]int64{}}
 	report, err := run.inside(ctx)
 	if report != nil {
 		report.Seconds = time.Since(began).Seconds()
@@ -110,7 +110,8 @@ type run struct {
 	producer   kafka.Producer
 	partitions int32
 	baseline   baseline
-	sent       int64 // records in the input topic
+	sent       int64           // records in the input topic
+	readable   map[int64]int64 // by the timestamp of records of this run: when all of them could be read
 	kills      []Kill
 }
 
@@ -253,10 +254,12 @@ func (r *run) report(ctx context.Context, end outcome) (*Report, error) {
 	}
 	losses := feed.Losses(len(r.in.events), r.plan.Lost, r.in.places)
 	_, known := w.news()
+	givenUp, took := tooLate(v)
 	report := &Report{
 		Seed: r.Delivery.Seed, In: len(r.in.events) - len(r.plan.Lost), Copies: len(r.plan.Duplicates), Lost: len(r.plan.Lost), Known: known,
 		Left:   r.baseline.records() - (w.baseline.Delivered - w.baseline.Lost),
 		Counts: minus(w.total, w.baseline), Kills: r.kills, Waits: end == waits, Entities: v.entities,
+		GivenUp: givenUp, Took: took, MaxWait: r.File.Contract.WithDefaults().MaxWait,
 		Notes: notesOf(w, v, losses), Checks: v.checks, Partitions: r.partitions,
 	}
 	report.Lives, report.CPU = r.app.used()

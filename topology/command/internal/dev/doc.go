@@ -14,14 +14,16 @@
 // When everything is decided the app is stopped in order, every topic is read back
 // with read_committed, and verify compares:
 //
-//	in-order fold   the stored states with package fold, which is told nothing but the deliveries
+//	in-order fold   the stored states with package fold, which is told nothing but the deliveries,
+//	                and of each the task clock at which it was taken, as the journal has it
 //	table           the published table with the stored states
 //	folded again    order rows, values and dispositions of every task with a replay of its
 //	                inputs and journal by the production task, byte for byte
 //	counts          dispositions with the deliveries: all of them exactly, where the contract
 //	                leaves none to the times of arrival
 //	letters         dead letters with the events that the fold refuses, record by record
-//	gaps            parked entities and holes with the numbers that were not delivered
+//	gaps            parked entities and holes with the numbers that were not delivered, or were given
+//	                up before: none may be that could be read in time, whatever the journal says
 //	fed again       that a run which delivers nothing new changes nothing
 //
 // # Invariants

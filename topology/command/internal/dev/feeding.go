@@ -124,6 +124,7 @@ func (r *run) send(ctx context.Context, chunk []feed.Delivery) error {
 		if err := r.transact(ctx, outputs); err != nil {
 			return fmt.Errorf("dev: feeding topic %s: %w", r.File.Input.Topic, err)
 		}
+		r.readable[now] = time.Now().UnixMilli()
 		r.sent += int64(n)
 		chunk = chunk[n:]
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/streamrun/streamrun/policies"
 	"github.com/streamrun/streamrun/topology/command/internal/feed"
@@ -48,24 +49,49 @@ func notesOf(w *world, v *verification, losses []feed.Loss) []Note {
 		if len(r.Missing) > 0 && r.Unknown == "" {
 			parts = append(parts, "never delivered "+spanList(r.Missing))
 		}
+		if len(r.GivenUp) > 0 && r.Unknown == "" {
+			parts = append(parts, "given up before it came "+w.givenUp(r.GivenUp))
+		}
 		if list := letters[id]; len(list) > 0 {
 			parts = append(parts, "dead letters "+letterList(list))
 		}
 		if n := len(r.Waiting); n > 0 && r.Unknown == "" {
 			parts = append(parts, fmt.Sprintf("%d events wait for ever", n))
 		}
-		if w.file.Input.HasEnd() && !ended[id] && len(parts) == 0 {
-			text := "without its end"
-			if n, ok := last[id]; ok {
-				text += fmt.Sprintf(": the last event delivered is number %d", n)
-			}
-			parts = append(parts, text)
+		if n, ok := last[id]; w.file.Input.HasEnd() && ok && !ended[id] {
+			parts = append(parts, fmt.Sprintf("without its end: the last event delivered is number %d", n))
+		} else if !ok && w.file.Input.HasEnd() && !ended[id] && len(parts) == 0 {
+			parts = append(parts, "without its end")
 		}
 		if len(parts) > 0 {
 			notes = append(notes, Note{id, strings.Join(parts, "; ")})
 		}
 	}
 	return append(notes, wholly(losses, v)...)
+}
+
+// givenUp lists the numbers of events that came too late.
+func (w *world) givenUp(late []fold.GivenUp) string {
+	words := make([]string, len(late))
+	for i, g := range late {
+		words[i] = fmt.Sprintf("%d (after %v)", w.deliveries[g.Event].meta.Sequence, time.Duration(g.Took)*time.Millisecond)
+	}
+	return strings.Join(words, ", ")
+}
+
+// tooLate counts the events whose numbers had been given up when they came, and
+// returns the longest time that one of them took.
+func tooLate(v *verification) (n int, longest time.Duration) {
+	for _, r := range v.results {
+		if r.Unknown != "" {
+			continue
+		}
+		n += len(r.GivenUp)
+		for _, g := range r.GivenUp {
+			longest = max(longest, time.Duration(g.Took)*time.Millisecond)
+		}
+	}
+	return n, longest
 }
 
 // wholly names the entities of which nothing was delivered.

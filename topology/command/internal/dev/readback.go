@@ -53,7 +53,10 @@ func (r *run) readBack(ctx context.Context) (*world, error) {
 			if err != nil && !e.invalid {
 				return nil, fmt.Errorf("dev: %s-%d@%d: %w", r.File.Input.Topic, p, records[i].Offset, err)
 			}
-			w.deliveries = append(w.deliveries, delivery{e, int32(p), records[i].Offset, p < len(r.baseline.input) && i < len(r.baseline.input[p])})
+			w.deliveries = append(w.deliveries, delivery{
+				event: e, partition: int32(p), offset: records[i].Offset, before: p < len(r.baseline.input) && i < len(r.baseline.input[p]),
+				readable: r.readable[records[i].Timestamp],
+			})
 		}
 	}
 	table, err := r.topics.read(ctx, r.File.Output.Topic)
@@ -91,7 +94,13 @@ func (r *run) readTasks(ctx context.Context, w *world, input [][]record.Record) 
 	if err != nil {
 		return err
 	}
+	from := 0
 	for p := range r.partitions {
+		to := from + len(input[p])
+		if err := clocked(w.deliveries[from:to], partition(journal, p)); err != nil {
+			return fmt.Errorf("dev: partition %d: %w", p, err)
+		}
+		from = to
 		t := taskTopics{
 			plan: r.task, partition: p, partitions: counts, input: input[p],
 			journal: partition(journal, p), committed: committed[record.TopicPartition{Topic: r.File.Input.Topic, Partition: p}],

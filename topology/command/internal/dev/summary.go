@@ -20,7 +20,10 @@ type Report struct {
 	Left       int64           // records that an earlier run had left undecided
 	Counts     policies.Counts // of this run
 	Kills      []Kill
-	Waits      bool // what is held waits for ever
+	Waits      bool          // what is held waits for ever
+	GivenUp    int           // events whose numbers had been given up when they came
+	Took       time.Duration // at most, from the begin of such a wait until the event came
+	MaxWait    time.Duration // of the contract
 	Entities   int
 	Notes      []Note
 	Checks     []Check
@@ -83,6 +86,7 @@ func (r *Report) Summary() string {
 	}{
 		{"of a letter", c.DuplicateOfDLQ},
 		{"superseded", c.Superseded},
+		{"given up before it came", int64(r.GivenUp)},
 		{"late", c.LateDropped},
 		{"compensated", c.Compensated},
 		{"absorbed", c.Absorbed},
@@ -133,6 +137,10 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	if r.Waits {
 		fmt.Fprintf(&b, "%d events wait for ever, as the contract says; nothing changes any more\n", r.Counts.Held)
+	}
+	if r.GivenUp > 0 {
+		fmt.Fprintf(&b, "%d numbers were given up before their events came, as max_wait: %v says; the feed took up to %v for them: where they are to be applied, lengthen contract.max_wait\n",
+			r.GivenUp, r.MaxWait, r.Took)
 	}
 	for _, c := range r.Checks {
 		fmt.Fprintf(&b, "check %s: %s", c.Name, c.Answer)
@@ -188,12 +196,13 @@ func (r *Report) WriteJSON(w io.Writer) error {
 		Kills        []kill           `json:"kills"`
 		Entities     int              `json:"entities"`
 		HeldForEver  bool             `json:"held_for_ever"`
+		GivenUp      int              `json:"given_up_before_they_came"`
 		Notes        []Note           `json:"notes"`
 		Checks       []Check          `json:"checks"`
 		Summary      string           `json:"summary"`
 	}{
 		"streamrun/v1", "dev", r.OK(), r.Seed, r.Seconds, r.Lives, r.CPU.Seconds(), r.perRecord(), r.Partitions, r.In, r.Copies, r.Lost, r.Known, r.Left, dispositions(r.Counts),
-		inside, open, behind, make([]kill, 0, len(r.Kills)), r.Entities, r.Waits, append([]Note{}, r.Notes...), r.Checks, r.Summary(),
+		inside, open, behind, make([]kill, 0, len(r.Kills)), r.Entities, r.Waits, r.GivenUp, append([]Note{}, r.Notes...), r.Checks, r.Summary(),
 	}
 	for _, k := range r.Kills {
 		document.Kills = append(document.Kills, kill{k.At.String(), k.TransactionalID, k.Open})

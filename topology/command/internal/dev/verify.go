@@ -17,7 +17,9 @@ type delivery struct {
 	event
 	partition int32
 	offset    int64
-	before    bool // it was there before this run
+	before    bool  // it was there before this run
+	clock     int64 // the task clock when it was consumed, as the journal says
+	readable  int64 // the wall time by which it could be read; 0: nobody knows
 }
 
 // world is what was read back from the topics when the app had stopped.
@@ -112,8 +114,9 @@ func anyClass(c policies.Contract, is func(policies.Class) bool) bool {
 func rulesOf(c policies.Contract) fold.Rules {
 	r := fold.Rules{
 		FirstSeen: c.Start.FirstSeen(), Start: c.Start.At(), MaxJump: c.MaxJump,
-		MaxHeld: c.MaxHeld, Patient: c.OnOverflow == policies.OnOverflowPause,
+		MaxHeld: c.MaxHeld, MaxHoles: c.MaxHoles, MaxWait: c.MaxWait.Milliseconds(),
 		Passes:     func(class string) bool { cl := c.ClassOf(class); return cl.Poison == policies.PoisonSkip },
+		Drops:      func(class string) bool { cl := c.ClassOf(class); return cl.Late != policies.LateReject },
 		NoStepBack: c.OnVersionBackward == policies.VersionReject,
 	}
 	switch c.OnTimeout {
@@ -122,7 +125,7 @@ func rulesOf(c policies.Contract) fold.Rules {
 	case policies.OnTimeoutSkip:
 		r.AtGap = fold.Pass
 	case policies.OnTimeoutHold, policies.OnTimeoutRebuild:
-		r.AtGap = fold.Wait
+		r.AtGap, r.MaxWait = fold.Wait, 0
 	}
 	return r
 }
@@ -133,6 +136,7 @@ func foldOf(f *config.File, deliveries []delivery) map[string]*fold.Result {
 	events := make([]fold.Event, len(deliveries))
 	for i := range deliveries {
 		events[i] = deliveries[i].folded()
+		events[i].Clock = deliveries[i].clock
 	}
 	apply := func(i int, state any) (any, error) {
 		m := deliveries[i].meta
@@ -156,7 +160,13 @@ func verify(w *world) (*verification, error) {
 	c := w.file.Contract.WithDefaults()
 	v := &verification{results: foldOf(w.file, w.deliveries)}
 	v.entities = len(v.results)
-	w.givenUp(v.results)
+	if redelivers(c) {
+		for _, r := range v.results {
+			if len(r.GivenUp) > 0 {
+				r.Unknown = "a number was given up before its event came, and a volatile buffer has no clock that outlives it"
+			}
+		}
+	}
 	depends := dependsOnArrival(c)
 	if depends != "" {
 		for _, r := range v.results {
@@ -172,25 +182,6 @@ func verify(w *world) (*verification, error) {
 		v.checks = append(v.checks, again)
 	}
 	return v, nil
-}
-
-// givenUp marks the entities of which an event was given up in an earlier run and
-// another one came in this run.
-func (w *world) givenUp(results map[string]*fold.Result) {
-	var earlier []delivery
-	known := make(map[name]bool)
-	for _, d := range w.deliveries {
-		if d.before {
-			earlier = append(earlier, d)
-			known[d.name()] = true
-		}
-	}
-	was := foldOf(w.file, earlier)
-	for _, d := range w.deliveries {
-		if r := was[d.meta.Entity]; !d.before && !d.invalid && r != nil && (r.Parked || len(r.Missing) > 0) && !known[d.name()] {
-			results[d.meta.Entity].Unknown = "an event came after an earlier run had given it up"
-		}
-	}
 }
 
 // checkFold compares the stored states with the fold in order.
@@ -286,13 +277,14 @@ func (w *world) checkCounts(results map[string]*fold.Result) Check {
 	if w.behind != "" {
 		d.add("%s", w.behind)
 	}
-	var applied, refused, waiting int64
+	var applied, refused, waiting, dropped int64
 	exact := !anyClass(w.file.Contract.WithDefaults(), func(cl policies.Class) bool { return cl.Duplicate == policies.DuplicateReject })
 	for _, r := range results {
 		exact = exact && r.Unknown == ""
 		applied += int64(len(r.Applied))
 		refused += int64(len(r.Refused))
 		waiting += int64(len(r.Waiting))
+		dropped += int64(len(r.Dropped))
 	}
 	if !exact {
 		check := d.check("counts", "add up")
@@ -302,7 +294,7 @@ func (w *world) checkCounts(results map[string]*fold.Result) Check {
 		return check
 	}
 	refused += int64(len(w.forgotten(results)))
-	again := int64(len(w.deliveries)) + twice - applied - refused - waiting
+	again := int64(len(w.deliveries)) + twice - applied - refused - waiting - dropped
 	for _, c := range []struct {
 		what      string
 		got, want int64
@@ -312,7 +304,7 @@ func (w *world) checkCounts(results map[string]*fold.Result) Check {
 		{"held", t.Held, waiting},
 		{"retrying", t.Retrying, 0},
 		{"delivered again (duplicate, of a letter, superseded)", t.Duplicate + t.DuplicateOfDLQ + t.Superseded, again},
-		{"late", t.LateDropped + t.Compensated + t.Absorbed, 0},
+		{"late", t.LateDropped + t.Compensated + t.Absorbed, dropped},
 		{"fenced", t.Fenced, 0},
 	} {
 		if c.got != c.want {
@@ -387,7 +379,7 @@ func (d *delivery) String() string {
 // checkGaps compares which entities are parked, and which numbers are holes.
 func (w *world) checkGaps(results map[string]*fold.Result) Check {
 	var d differences
-	pass := rulesOf(w.file.Contract.WithDefaults()).AtGap == fold.Pass
+	stopped := w.stopped(results)
 	for _, id := range slices.Sorted(maps.Keys(results)) {
 		r := results[id]
 		if r.Unknown != "" {
@@ -400,14 +392,12 @@ func (w *world) checkGaps(results map[string]*fold.Result) Check {
 		if r.Parked != e.parked {
 			d.add("%s: parked %v, must be %v", id, e.parked, r.Parked)
 		}
-		var holes []fold.Span
-		for _, n := range r.Passed {
-			holes = append(holes, fold.Span{From: n, To: n})
+		for _, g := range r.GivenUp {
+			if wrong := w.tooEarly(g); wrong != "" && !stopped[w.deliveries[g.Event].partition] {
+				d.add("%s", wrong)
+			}
 		}
-		if pass {
-			holes = append(holes, r.Missing...)
-		}
-		if want := joined(holes); !slices.Equal(want, e.holes) {
+		if want := joined(r.Holes); !slices.Equal(want, e.holes) {
 			d.add("%s: holes %v, must be %v", id, e.holes, want)
 		}
 	}

@@ -18,6 +18,9 @@ type Event struct {
 	ID          string // empty: an event is known by its number
 	Class       string
 	Invalid     bool // its metadata is unusable: every delivery is refused
+	// Clock is when the delivery was taken, in milliseconds; it never goes back. It
+	// counts where numbers are given up after a time.
+	Clock int64
 }
 
 // AtGap says what becomes of an entity when a number is missing for good.
@@ -45,9 +48,14 @@ type Rules struct {
 	// MaxHeld makes an entity Unknown of which more events have to wait at a time; 0:
 	// all may.
 	MaxHeld int
-	// Patient says that what may not wait stops the partition until the gap is given
-	// up, so that MaxHeld changes nothing for what waits for a number that never comes.
-	Patient bool
+	// MaxHoles makes an entity Unknown that may have more holes at a time; 0: all may.
+	MaxHoles int
+	// MaxWait is after how many milliseconds a number is given up for which events
+	// wait, even if its own comes later; 0: only one that never comes is.
+	MaxWait int64
+	// Drops says whether an event of the class is dropped if it comes when its number
+	// has been passed; else it is refused. Nil: no class is.
+	Drops func(class string) bool
 }
 
 // Apply returns the state after an event. event is its index among the events; a
@@ -67,13 +75,16 @@ func (s Span) String() string {
 
 // A Result is what must become of one entity.
 type Result struct {
-	State   any     // nil: none
-	Applied []int   // events, in their order
-	Refused []int   // events that must be dead letters, a repeated delivery of Invalid ones too
-	Waiting []int   // events that wait for ever
-	Missing []Span  // numbers below the greatest delivered that were never delivered, ascending
-	Passed  []int64 // numbers of events that failed and were passed over
-	Parked  bool    // it ended at a gap or a failure
+	State   any       // nil: none
+	Applied []int     // events, in their order
+	Refused []int     // events that must be dead letters, a repeated delivery of Invalid ones too
+	Waiting []int     // events that wait for ever
+	Missing []Span    // numbers below the greatest delivered that were never delivered, ascending
+	Holes   []Span    // numbers that were passed over, ascending: missing ones, and those of events that failed
+	Dropped []int     // events that came too late, and are no dead letters
+	GivenUp []GivenUp // of the events that are late, or with whose number the entity ended
+	Held    int       // how many events waited at a time, at most
+	Parked  bool      // it ended at a gap or a failure
 	Unknown string
 }
 
@@ -118,9 +129,6 @@ func (r *Result) sequence(events []Event, indices []int, rules Rules, apply Appl
 		before++
 	}
 	numbers = numbers[before:]
-	if n := mostWaiting(events, indices, numbers, start, rules.Patient); rules.MaxHeld > 0 && n > rules.MaxHeld {
-		unknown = fmt.Sprintf("%d of its events had to wait at a time, and only %d may", n, rules.MaxHeld)
-	}
 	near := within(numbers, start, rules.MaxJump)
 	for _, n := range numbers[near:] {
 		r.Refused = append(r.Refused, n.first)
@@ -130,17 +138,32 @@ func (r *Result) sequence(events []Event, indices []int, rules Rules, apply Appl
 	if len(r.Missing) > 0 && rules.MaxJump > 0 && numbers[near-1].sequence-start >= rules.MaxJump {
 		unknown = fmt.Sprintf("its number %d is a jump, or is none, as the others arrive", numbers[near-1].sequence)
 	}
+	wait := follow(events, indices, numbers, start, rules)
+	if r.Held = wait.most; unknown == "" {
+		unknown = wait.unknown()
+	}
 	if r.Unknown = unknown; unknown != "" {
 		return
 	}
 	next, version := start, int64(0)
 	for i, n := range numbers {
-		if n.sequence > next && rules.AtGap != Pass {
+		late, isLate := wait.late[n.sequence]
+		if isLate {
+			r.GivenUp = append(r.GivenUp, late)
+		}
+		if n.sequence > next && rules.AtGap != Pass || isLate && rules.AtGap == Stop {
 			r.end(numbers[i:], rules.AtGap)
 			break
 		}
+		if n.sequence > next {
+			r.Holes = append(r.Holes, Span{next, n.sequence - 1})
+		}
 		next = n.sequence + 1
 		e := &events[n.first]
+		if isLate {
+			r.late(n, e, rules)
+			continue
+		}
 		if !rules.NoStepBack || e.Version == 0 || e.Version >= version {
 			if state, err := apply(n.first, r.State); err == nil {
 				r.State, r.Applied, version = state, append(r.Applied, n.first), max(version, e.Version)
@@ -149,29 +172,24 @@ func (r *Result) sequence(events []Event, indices []int, rules Rules, apply Appl
 		}
 		r.Refused = append(r.Refused, n.first)
 		if rules.Passes == nil || !rules.Passes(e.Class) {
+			if len(r.GivenUp) > 0 {
+				r.Unknown = "an event failed for good, and whether that was before others came too late is not known"
+				return
+			}
 			r.end(numbers[i+1:], Stop)
 			break
 		}
-		r.Passed = append(r.Passed, n.sequence)
+		r.Holes = append(r.Holes, Span{n.sequence, n.sequence})
 	}
 }
 
-// mostWaiting returns how many events at most stand behind a number that is still to
-// come, as they are delivered. A number that never comes makes none wait where patient.
-func mostWaiting(events []Event, indices []int, numbers []number, start int64, patient bool) int {
-	most, decided, next := 0, 0, start
-	arrived := make(map[int64]bool, len(numbers))
-	for _, i := range indices {
-		if n := events[i].Sequence; n >= start {
-			arrived[n] = true
-		}
-		for decided < len(numbers) && arrived[numbers[decided].sequence] && (patient || numbers[decided].sequence == next) {
-			next = numbers[decided].sequence + 1
-			decided++
-		}
-		most = max(most, len(arrived)-decided)
+// late takes an event that came when its number had been passed.
+func (r *Result) late(n number, e *Event, rules Rules) {
+	if rules.Drops != nil && rules.Drops(e.Class) {
+		r.Dropped = append(r.Dropped, n.first)
+		return
 	}
-	return most
+	r.Refused = append(r.Refused, n.first)
 }
 
 // within returns how many numbers, ascending, stand before the first one that is a

@@ -10,14 +10,24 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// deliveries reads "a1 a2 b1": entity and number.
+// deliveries reads "a1 a2 b1@50": entity, number and clock, which is else that of the
+// one before.
 func deliveries(text string) []Event {
 	var events []Event
+	at := int64(0)
 	for word := range strings.FieldsSeq(text) {
 		e := Event{Entity: word[:1], HasSequence: true, ID: word}
+		word, clock, _ := strings.Cut(word, "@")
+		e.ID, e.Clock = word, at
 		if _, err := fmt.Sscan(word[1:], &e.Sequence); err != nil {
 			panic(err)
 		}
+		if clock != "" {
+			if _, err := fmt.Sscan(clock, &e.Clock); err != nil {
+				panic(err)
+			}
+		}
+		at = e.Clock
 		events = append(events, e)
 	}
 	return events
@@ -48,7 +58,7 @@ func text(r *Result) string {
 		name string
 		list any
 		n    int
-	}{{"refused", r.Refused, len(r.Refused)}, {"waiting", r.Waiting, len(r.Waiting)}, {"missing", r.Missing, len(r.Missing)}, {"passed", r.Passed, len(r.Passed)}} {
+	}{{"refused", r.Refused, len(r.Refused)}, {"waiting", r.Waiting, len(r.Waiting)}, {"missing", r.Missing, len(r.Missing)}, {"holes", r.Holes, len(r.Holes)}, {"dropped", r.Dropped, len(r.Dropped)}, {"given up", r.GivenUp, len(r.GivenUp)}} {
 		if part.n > 0 {
 			s += fmt.Sprintf("; %s %v", part.name, part.list)
 		}
@@ -73,24 +83,62 @@ func TestSequence(t *testing.T) {
 		{"a gap stops the entity", "a1 a3 a4 a3", Rules{Start: 1}, "1; refused [1 2]; missing [2]; parked"},
 		{"every gap is listed", "a1 a3 a6", Rules{Start: 1}, "1; refused [1 2]; missing [2 4 to 5]; parked"},
 		{"a gap at the start stops it too", "a3", Rules{Start: 1}, "nothing; refused [0]; missing [1 to 2]; parked"},
-		{"a gap is passed", "a1 a3 a6", Rules{Start: 1, AtGap: Pass}, "1 3 6; missing [2 4 to 5]"},
-		{"a gap as wide as numbers are", "a1 a4611686018427387904", Rules{Start: 1, AtGap: Pass}, "1 4611686018427387904; missing [2 to 4611686018427387903]"},
+		{"a gap is passed", "a1 a3 a6", Rules{Start: 1, AtGap: Pass}, "1 3 6; missing [2 4 to 5]; holes [2 4 to 5]"},
+		{"a gap as wide as numbers are", "a1 a4611686018427387904", Rules{Start: 1, AtGap: Pass}, "1 4611686018427387904; missing [2 to 4611686018427387903]; holes [2 to 4611686018427387903]"},
 		{"a gap is waited for", "a1 a3", Rules{Start: 1, AtGap: Wait}, "1; waiting [1]; missing [2]"},
 		{"numbers before the start are refused", "a1 a5 a6 a1", Rules{Start: 5}, "5 6; refused [0]"},
 		{"the first seen is the start", "a5 a4 a6", Rules{FirstSeen: true}, "5 6; refused [1]"},
 		{"a failure stops the entity", "a65 a66 a67", Rules{Start: 65}, "65; refused [1 2]; parked"},
-		{"a failure is passed", "a67 a66 a65", Rules{Start: 65, Passes: pass}, "65 67; refused [1]; passed [66]"},
+		{"what a failure ends has no holes behind it", "a64 a66 a68", Rules{Start: 64, AtGap: Pass}, "64; refused [1 2]; missing [65 67]; holes [65]; parked"},
+		{"a failure is passed", "a67 a66 a65", Rules{Start: 65, Passes: pass}, "65 67; refused [1]; holes [66]"},
 		{"a jump too far is refused and leaves no gap", "a1 a9 a2 a10", Rules{Start: 1, MaxJump: 6}, "1 2; refused [1 3]"},
 		{"a jump from nothing", "a9", Rules{Start: 1, MaxJump: 8}, "nothing; refused [0]"},
-		{"a jump that may be", "a1 a4", Rules{Start: 1, AtGap: Pass, MaxJump: 4}, "1 4; missing [2 to 3]"},
+		{"a jump that may be", "a1 a4", Rules{Start: 1, AtGap: Pass, MaxJump: 4}, "1 4; missing [2 to 3]; holes [2 to 3]"},
 		{"a jump that depends on what came before", "a1 a4 a7", Rules{Start: 1, AtGap: Pass, MaxJump: 4}, "unknown: its number 7 is a jump, or is none, as the others arrive"},
 		{"no gap, no jump", "a1 a2 a3 a4 a5", Rules{Start: 1, MaxJump: 2}, "1 2 3 4 5"},
 		{"more events wait than may", "a1 a3 a5 a4 a2", Rules{Start: 1, MaxHeld: 2}, "unknown: 3 of its events had to wait at a time, and only 2 may"},
 		{"more wait for what never comes than may", "a1 a3 a4 a5", Rules{Start: 1, MaxHeld: 2}, "unknown: 3 of its events had to wait at a time, and only 2 may"},
-		{"they may wait for what never comes", "a1 a3 a4 a5", Rules{Start: 1, MaxHeld: 2, Patient: true, AtGap: Pass}, "1 3 4 5; missing [2]"},
-		{"more wait for what comes than may", "a1 a3 a4 a5 a2", Rules{Start: 1, MaxHeld: 2, Patient: true, AtGap: Pass}, "unknown: 3 of its events had to wait at a time, and only 2 may"},
 		{"what is before the start does not wait", "a1 a2 a3 a5 a6 a4", Rules{Start: 4, MaxHeld: 2}, "4 5 6; refused [0 1 2]"},
 		{"as many events wait as may", "a3 a2 a3 a1 a6 a5 a4 a7", Rules{Start: 1, MaxHeld: 2}, "1 2 3 4 5 6 7"},
+	} {
+		events := deliveries(c.events)
+		if got := text(Sequence(events, c.rules, path(events))["a"]); got != c.want {
+			t.Errorf("%s: %s\n got %s\nwant %s", c.name, c.events, got, c.want)
+		}
+	}
+}
+
+// A number is given up when its wait is over, also if its event comes later.
+func TestSequenceWithWaits(t *testing.T) {
+	t.Parallel()
+	drops := func(string) bool { return true }
+	park, skip := Rules{Start: 1, MaxWait: 100}, Rules{Start: 1, MaxWait: 100, AtGap: Pass}
+	for _, c := range []struct {
+		name   string
+		events string
+		rules  Rules
+		want   string
+	}{
+		{"one millisecond earlier is in time", "a1 a3@10 a2@109", park, "1 2 3"},
+		{"when the wait is over it is late", "a1 a3@10 a2@110 a4", park, "1; refused [2 1 3]; given up [{2 110 100}]; parked"},
+		{"a hole, and what follows is applied", "a1 a3@10 a2@110 a4", skip, "1 3 4; refused [2]; given up [{2 110 100}]"},
+		{"a late event that is dropped", "a1 a3@10 a2@999 a4", Rules{Start: 1, MaxWait: 100, AtGap: Pass, Drops: drops}, "1 3 4; dropped [2]; given up [{2 110 989}]"},
+		{"a repetition of a late event", "a1 a3@10 a2@999 a2 a4", skip, "1 3 4; refused [2]; given up [{2 110 989}]"},
+		{"a wait goes on when more events come", "a1 a3@10 a4@60 a2@110", park, "1; refused [3 1 2]; given up [{3 110 100}]; parked"},
+		{"a wait begins anew for the next number", "a1 a3@10 a5@60 a2@105 a4@204", skip, "1 2 3 4 5"},
+		{"and is over when that is due", "a1 a3@10 a5@60 a2@105 a4@205", skip, "1 2 3 5; refused [4]; given up [{4 205 100}]"},
+		{"the next wait begins when the one before is over", "a1 a3@10 a5@60 a2@150 a4@209", skip, "1 3 4 5; refused [3]; given up [{3 110 140}]"},
+		{"both are over", "a1 a3@10 a5@60 a4@210 a2@300", skip, "1 3 5; refused [4 3]; given up [{4 110 290} {3 210 100}]"},
+		{"a wait that is never over", "a1 a3@10 a2@999", Rules{Start: 1, AtGap: Wait}, "1 2 3"},
+		{"one that never comes is not late", "a1 a3@10 a4@500", skip, "1 3 4; missing [2]; holes [2]"},
+		{"nor where it ends the entity", "a1 a3@10 a4@500", park, "1; refused [1 2]; missing [2]; parked"},
+		{"a wide gap of which one comes late", "a1 a9@10 a5@200", skip, "1 9; refused [2]; missing [2 to 4 6 to 8]; holes [2 to 4 6 to 8]; given up [{2 110 190}]"},
+		{"what may not wait stops all until the wait is over", "a1 a3@10 a4@20 a5@110 a6@110", Rules{Start: 1, MaxWait: 100, AtGap: Pass, MaxHeld: 2}, "1 3 4 5 6; missing [2]; holes [2]"},
+		{"more holes than may be", "a1 a3@10 a5@500 a7@999", Rules{Start: 1, MaxWait: 100, AtGap: Pass, MaxHoles: 2}, "unknown: it has up to 3 holes at a time, and only 2 may be"},
+		{"as many holes as may be", "a1 a3@10 a5@500 a7@999", Rules{Start: 1, MaxWait: 100, AtGap: Pass, MaxHoles: 3}, "1 3 5 7; missing [2 4 6]; holes [2 4 6]"},
+		{"a failure behind a late event", "a64 a66@10 a65@200", Rules{Start: 64, MaxWait: 100, AtGap: Pass}, "unknown: an event failed for good, and whether that was before others came too late is not known"},
+		{"a failure before what would be late", "a66 a68@10 a67@200", Rules{Start: 66, MaxWait: 100, AtGap: Pass}, "nothing; refused [0 2 1]; parked"},
+		{"a wait at the start", "a2 a1@100", skip, "2; refused [1]; given up [{1 100 100}]"},
 	} {
 		events := deliveries(c.events)
 		if got := text(Sequence(events, c.rules, path(events))["a"]); got != c.want {
@@ -146,7 +194,7 @@ func TestAVersionThatGoesBackIsRefused(t *testing.T) {
 		want  string
 	}{
 		{Rules{Start: 1}, "1 2 3 4"},
-		{Rules{Start: 1, NoStepBack: true, Passes: pass}, "1 3 4; refused [1]; passed [2]"},
+		{Rules{Start: 1, NoStepBack: true, Passes: pass}, "1 3 4; refused [1]; holes [2]"},
 		{Rules{Start: 1, NoStepBack: true}, "1; refused [1 2 3]; parked"},
 	} {
 		if got := text(Sequence(events, c.rules, path(events))["a"]); got != c.want {
