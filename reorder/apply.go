@@ -55,15 +55,26 @@ func (s *Sequencer) apply(ev *Event, try tryKind, redrive bool) {
 	s.emit(d)
 }
 
-// applyNext asks for the handler to run on the next event of an entity in order.
-func (s *Sequencer) applyNext(in *topology.OrderEvent) {
-	s.in, s.newborn = in, false
-	s.flight = flight{active: true, next: true, ev: &s.scratch, try: tryOrder, attempt: 1}
-	s.out = append(s.out, topology.Decision{Kind: topology.DecideApply, Rule: 9, Event: in, Attempt: 1})
+// applyNext asks for the handler to run on the event if it is the next one of an
+// entity in order. It is a Step of InputRecord that needs no held events, and its
+// outcome may be booked with doneNext.
+func (s *Sequencer) applyNext(row *Row, in *topology.OrderEvent, now int64) bool {
+	s.row = row
+	if !s.isNext(in) {
+		return false
+	}
+	s.in, s.now, s.newborn, s.paused, s.changed = in, now, false, false, false
+	s.flight.active, s.flight.next = true, true
+	s.next[0].Event = in
+	return true
 }
 
-// doneNext books the next event of an entity in order.
-func (s *Sequencer) doneNext() {
+// doneNext books the apply in flight, which succeeded, if it is one of applyNext.
+func (s *Sequencer) doneNext() bool {
+	if !s.flight.next {
+		return false
+	}
+	s.flight.active, s.flight.next = false, false
 	row, in, n := s.row, s.in, &s.ledger.counts[s.in.Source]
 	row.last = in.Sequence
 	if in.Version > row.version {
@@ -71,21 +82,24 @@ func (s *Sequencer) doneNext() {
 	} else if in.Version != 0 && in.Version < row.version {
 		n.VersionBackward++
 	}
-	row.ids.record(newIDEntry(in.Sequence, s.nextHash, true), s.contract.IDMemory, row.last)
+	if s.nextHash != 0 {
+		row.ids.record(newIDEntry(in.Sequence, s.nextHash, true), s.contract.IDMemory, row.last)
+	}
 	n.Delivered++
 	n.Applied++
+	s.changed = true
+	return true
 }
 
 // outcome ends the flight.
 func (s *Sequencer) outcome(o topology.ApplyOutcome) {
+	if o == topology.OutcomeDone && s.doneNext() {
+		return
+	}
 	f := s.flight
 	s.flight = flight{}
 	if f.next {
-		if o == topology.OutcomeDone {
-			s.doneNext()
-			return
-		}
-		s.identify(s.in)
+		f = flight{ev: s.identify(s.in), try: tryOrder, attempt: 1}
 	}
 	ev := f.ev
 	if ev.state == stateRetrying {

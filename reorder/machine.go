@@ -37,6 +37,7 @@ type Machine struct {
 	touched  []*Event // kept events that changed since the last Changes
 	moved    []*Event // in the present step
 
+	spare      *aside    // for the next entity that needs one
 	savedMarks []byte    // the row of watermarks as it is stored
 	restored   []*entity // those that Restore found kept events of
 
@@ -65,21 +66,25 @@ type hand struct {
 	refuse policies.Reason // not "": it has no metadata
 }
 
-// entity is what a machine keeps of one entity: its row and what is held of it. What
-// an entity in order needs comes first, in two lines of the cache.
+// entity is what a machine keeps of one entity. One in order has its row alone, and
+// that small: of a hundred thousand entities in order each event meets cold memory.
 type entity struct {
-	slot     *topology.Entity
-	index    int // in the heap, -1 outside
-	queued   bool
-	restored bool
-	gap      bool // its hole timer runs
-	row      Row
+	*aside // nil while the entity is in order
+	slot   *topology.Entity
+	row    Row
+}
 
-	held    Memory
-	blocked []*Event // event time: released, but the entity could not take them
-	due     timer    // as it stands in the heap
-	since   int64    // time of the step that left more to do
-	cause   uint64   // the cause that the entity is registered for, 0 for none
+// aside is what a machine keeps of an entity that is out of order.
+type aside struct {
+	held     Memory
+	blocked  []*Event // event time: released, but the entity could not take them
+	due      timer    // as it stands in the heap
+	since    int64    // time of the step that left more to do
+	cause    uint64   // the cause that the entity is registered for, 0 for none
+	index    int      // in the heap, -1 outside
+	queued   bool
+	restored bool // it is listed among those of the machine
+	gap      bool // its hole timer runs
 }
 
 // NewMachine makes the machine of one task for a contract that is taken as it is,
@@ -87,13 +92,13 @@ type entity struct {
 func NewMachine(c policies.Contract, host topology.OrderHost, sources int) *Machine {
 	m := &Machine{
 		host: host, durable: c.Buffer != policies.BufferVolatile, ticked: atRestart,
-		marks: newWatermarks(sources), nobody: entity{index: -1},
+		marks: newWatermarks(sources),
 	}
 	if c.Causal {
 		m.causes = newCauses()
 	}
-	m.nobody.held.changed = m.touch
 	m.seq = NewSequencer(c, sources, (*outside)(m))
+	m.putAside(&m.nobody)
 	return m
 }
 
@@ -139,8 +144,7 @@ func (m *Machine) entityOf(slot *topology.Entity) *entity {
 	if en, ok := slot.Row.(*entity); ok {
 		return en
 	}
-	en := &entity{slot: slot, index: -1}
-	en.held.byTime, en.held.byTuple, en.held.changed = m.seq.byTime, m.seq.byVersion, m.touch
+	en := &entity{slot: slot}
 	if slot.Stored != nil {
 		// The store answers for its bytes: it checks sums, and CheckRow at restore.
 		if err := en.row.decode(slot.Stored); err != nil {
@@ -150,6 +154,28 @@ func (m *Machine) entityOf(slot *topology.Entity) *entity {
 	}
 	slot.Row = en
 	return en
+}
+
+// putAside gives the entity the part that one out of order has.
+func (m *Machine) putAside(en *entity) {
+	if en.aside != nil {
+		return
+	}
+	if en.aside, m.spare = m.spare, nil; en.aside == nil {
+		en.aside = &aside{index: -1, held: Memory{byTime: m.seq.byTime, byTuple: m.seq.byVersion, changed: m.touch}}
+	}
+}
+
+// takeAside takes the part back from an entity that does not need it.
+func (m *Machine) takeAside(en *entity) {
+	if en.row.rare == nil && en.unused() {
+		en.aside, m.spare = nil, en.aside
+	}
+}
+
+// unused reports whether nothing is in it, and no index of the machine names it.
+func (a *aside) unused() bool {
+	return a.index < 0 && !a.queued && !a.restored && a.cause == 0 && len(a.blocked)+a.held.Len()+a.held.Letters() == 0
 }
 
 // touch is told of every kept event that changed.
@@ -189,6 +215,7 @@ func (m *Machine) Command(c topology.OrderCommand, now int64) error {
 	switch c.Kind {
 	case "redrive":
 		en := m.entityOf(m.host.Entity(c.Entity))
+		m.putAside(en)
 		if !en.row.known && en.held.Letters() == 0 {
 			return fmt.Errorf("reorder: re-driving entity %q: %w", c.Entity, ErrUnknownEntity)
 		}
@@ -229,6 +256,11 @@ func (m *Machine) Outcome(o topology.ApplyOutcome) {
 		panic("reorder: an outcome without an apply")
 	}
 	m.flying = false
+	if o == topology.OutcomeDone && m.seq.doneNext() {
+		m.out, m.at = m.out[:0], 0
+		m.host.Dirty(m.cur.slot)
+		return
+	}
 	m.step(m.cur, Input{Kind: InputOutcome, Outcome: o}, m.seq.now)
 }
 
@@ -274,7 +306,7 @@ func (m *Machine) together() bool { return m.causes != nil || m.seq.byTime }
 
 // owes reports whether something of the entity is to be done before its next record.
 func (m *Machine) owes(en *entity) bool {
-	return en.queued || en.index >= 0 && en.due.due <= m.ticked
+	return en.aside != nil && (en.queued || en.index >= 0 && en.due.due <= m.ticked)
 }
 
 // owesAnything reports whether something of any entity is to be done.
@@ -286,6 +318,7 @@ func (m *Machine) owesAnything() bool {
 func (m *Machine) begin() {
 	c := m.commands[0]
 	m.commands = m.commands[1:]
+	m.putAside(c.owner)
 	beginRedrive(&c.owner.row, &c.owner.held)
 	m.host.Dirty(c.owner.slot)
 	m.enqueue(c.owner, c.now)
@@ -297,6 +330,10 @@ func (m *Machine) decideHand() {
 	if h.refuse != "" {
 		m.cur = &m.nobody
 		m.out, m.at = m.seq.Refuse(h.ev, h.refuse), 0
+		return
+	}
+	if m.seq.applyNext(&h.owner.row, h.ev, h.now) {
+		m.cur, m.out, m.at = h.owner, m.seq.next[:], 0
 		return
 	}
 	m.step(h.owner, Input{Kind: InputRecord, Event: h.ev}, h.now)
@@ -316,6 +353,7 @@ func (m *Machine) fire(en *entity) {
 }
 
 func (m *Machine) enqueue(en *entity, now int64) {
+	m.putAside(en)
 	if !en.queued {
 		en.queued, en.since = true, now
 		m.queue = append(m.queue, en)
@@ -335,6 +373,7 @@ func (m *Machine) dequeue(en *entity) {
 // step lends the entity to the sequencer and sees to what the step changed.
 func (m *Machine) step(en *entity, in Input, now int64) {
 	m.cur = en
+	m.putAside(en)
 	out, more := m.seq.Step(&en.row, &en.held, in, now, stepBudget)
 	m.out, m.at = out, 0
 	if m.seq.paused {
@@ -370,6 +409,7 @@ func (m *Machine) reconcile(en *entity) {
 	if m.seq.byTime && len(en.blocked) > 0 {
 		m.unblock(en)
 	}
+	m.takeAside(en)
 }
 
 // Idle implements topology.OrderMachine. Whatever of an entity is in an index of the
@@ -385,7 +425,7 @@ func (m *Machine) Idle(slot *topology.Entity) bool {
 	if x := en.row.rare; x != nil && (!m.durable || len(x.tries)+len(x.waiting) > 0 || x.hole.set || x.causal.set || x.evacuate != "" || x.redriving) {
 		return false
 	}
-	return en.index < 0 && !en.queued && !en.restored && en.cause == 0 && len(en.blocked)+en.held.Len()+en.held.Letters() == 0
+	return en.aside == nil || en.unused()
 }
 
 // Pending implements topology.OrderMachine.

@@ -85,8 +85,8 @@ func TestADuplicateIsRefusedIfItsClassSaysSo(t *testing.T) {
 	r := newRig(t, c)
 	r.seq("A", 1, 1)
 	r.wantLast("dead-lettered as duplicate")
-	if n := r.m.Counts()[0].DeadLettered; n != 1 || r.m.entityOf(r.Entity("A")).held.Letters() != 0 {
-		t.Errorf("%d letters counted, %d kept", n, r.m.entityOf(r.Entity("A")).held.Letters())
+	if n, en := r.m.Counts()[0].DeadLettered, r.m.entityOf(r.Entity("A")); n != 1 || en.aside != nil {
+		t.Errorf("%d letters counted; kept aside: %+v", n, en.aside)
 	}
 }
 
@@ -340,7 +340,7 @@ func TestWatermarksOutliveARestart(t *testing.T) {
 func TestTheOldestGapIsFoundBehindAnotherTimer(t *testing.T) {
 	t.Parallel()
 	stand := func(first, hole int64) *entity {
-		return &entity{due: timer{on: true, due: first}, row: Row{rare: &rare{hole: timer{on: hole != 0, due: hole}, opened: hole - 5}}}
+		return &entity{aside: &aside{due: timer{on: true, due: first}}, row: Row{rare: &rare{hole: timer{on: hole != 0, due: hole}, opened: hole - 5}}}
 	}
 	h := timers{stand(1, 0), stand(2, 9), stand(3, 0), stand(8, 8), stand(12, 12), stand(7, 7)}
 	if got := h.oldest(0, 5, math.MaxInt64); got != 2 {

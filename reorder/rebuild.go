@@ -61,6 +61,7 @@ type Log struct {
 // PlanRebuild plans the rebuild of an entity of the machine's task from its log.
 func (m *Machine) PlanRebuild(slot *topology.Entity, log Log) (*Rebuild, error) {
 	en := m.entityOf(slot)
+	m.putAside(en)
 	return PlanRebuild(m.seq.contract, &en.row, &en.held, log)
 }
 

@@ -5,14 +5,14 @@ import "github.com/streamrun/streamrun/policies"
 // A Row is what is remembered of one entity: the order row. The zero value is an
 // entity that nothing is known of. Only the sequencer changes it.
 type Row struct {
-	epoch   int64 // producer epoch the entity is in
-	start   int64 // first number of the epoch
 	last    int64 // every number up to it is decided, or a hole
+	epoch   int64 // producer epoch the entity is in
 	version int64 // greatest version applied
-	ids     ids   // ids decided last
-	rare    *rare // nil while the entity has nothing but the above
+	rare    *rare // nil while the entity has nothing but the fields here
 	known   bool  // whether epoch, start and last are set
 	parked  bool
+	start   int64 // first number of the epoch
+	ids     ids   // ids decided last
 }
 
 // rare is the part of a row that an entity in order does not need. It exists while

@@ -9,10 +9,6 @@ import (
 // R2 allows; R3, R4; the rest of R2; then place goes on with R5. (R1 is asked by
 // whoever knows the owner generation.)
 func (s *Sequencer) record(in *topology.OrderEvent) {
-	if s.isNext(in) {
-		s.applyNext(in)
-		return
-	}
 	ev := s.identify(in)
 	row := s.row
 	s.newborn = false

@@ -38,6 +38,7 @@ type Sequencer struct {
 	in    *topology.OrderEvent // the event in hand
 
 	out      []topology.Decision
+	next     [1]topology.Decision // of an entity in order; only its event changes
 	flight   flight
 	deferred *Event // decided again after the drain that its overflow brought about (R12)
 	scratch  Event
@@ -69,7 +70,7 @@ type flight struct {
 	ev      *Event // the scratch event when it is the one in hand
 	try     tryKind
 	redrive bool
-	next    bool // the event in hand, and it was the next one; scratch is not filled
+	next    bool // the event in hand is the next one of an entity in order: the others say nothing
 	attempt int
 }
 
@@ -110,6 +111,7 @@ func NewSequencer(c policies.Contract, sources int, outside Outside) *Sequencer 
 		retries:   max(c.Retry.Max, 0),
 		slack:     c.Slack.Milliseconds(),
 		maxFuture: c.MaxFuture.Milliseconds(),
+		next:      [1]topology.Decision{{Kind: topology.DecideApply, Rule: 9, Attempt: 1}},
 		outside:   outside,
 		ledger:    newLedger(sources, c.Buffer != policies.BufferVolatile),
 	}
@@ -125,6 +127,9 @@ func (s *Sequencer) Step(row *Row, held Held, input Input, now int64, budget int
 	s.out, s.paused, s.changed = s.out[:0], false, true
 	switch input.Kind {
 	case InputRecord:
+		if s.applyNext(row, input.Event, now) {
+			return s.next[:], false
+		}
 		s.record(input.Event)
 	case InputOutcome:
 		s.outcome(input.Outcome)
@@ -145,7 +150,7 @@ func (s *Sequencer) Step(row *Row, held Held, input Input, now int64, budget int
 
 // undecided reports whether the event in hand waits for a drain or for its outcome.
 func (s *Sequencer) undecided() bool {
-	return s.deferred != nil || s.flight.active && s.flight.ev == &s.scratch
+	return s.deferred != nil || s.flight.active && (s.flight.next || s.flight.ev == &s.scratch)
 }
 
 // unsettled reports whether proceed may have something to do.

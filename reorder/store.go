@@ -246,6 +246,7 @@ func (m *Machine) restoreOwner(e *Event) (*entity, error) {
 		}
 	}
 	en := m.entityOf(slot)
+	m.putAside(en)
 	if !en.restored {
 		en.restored = true
 		m.restored = append(m.restored, en)
@@ -264,6 +265,7 @@ func (m *Machine) Restored(counts []policies.Counts) error {
 	held := make([]int64, len(m.marks))
 	slices.SortFunc(m.restored, func(a, b *entity) int { return cmp.Compare(a.slot.ID, b.slot.ID) })
 	for _, en := range m.restored {
+		en.restored = false
 		for e := range en.held.all() {
 			e.changed = false
 			held[e.Source]++
