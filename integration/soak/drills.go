@@ -54,5 +54,6 @@ func drills(tool, dir, feed string) []drill {
 	torture("coordinator", "-nodes", "3")
 	torture("timeout")
 	torture("truncate")
+	torture("disk")
 	return runs
 }

@@ -72,10 +72,17 @@ func judged(app string, partitions int32) history.App {
 
 // A said is what a process of the app tells its torturer, a line of JSON each.
 type said struct {
-	Phase    runner.Phase `json:"phase"`
-	Tasks    int          `json:"tasks"`
-	Records  int64        `json:"records"` // restored
-	Restored bool         `json:"restored"`
+	Phase runner.Phase `json:"phase"`
+	Tasks int          `json:"tasks"`
+	Last  restored     `json:"last"`
+}
+
+// restored is how a task was restored.
+type restored struct {
+	Task       string `json:"task"`
+	Records    int64  `json:"records"`
+	Checkpoint string `json:"checkpoint"` // in its directory; empty: none
+	Refused    string `json:"refused"`    // why its directory was not used
 }
 
 // runApp is the process under torture. It ends with SIGTERM, or when stdin closes.
@@ -88,6 +95,7 @@ func runApp(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	flags.StringVar(&cfg.Instance, "instance", "", "")
 	flags.StringVar(&cfg.DataDir, "data-dir", "", "")
 	flags.IntVar(&cfg.Workers, "workers", 1, "")
+	flags.StringVar((*string)(&cfg.Store), "store", "", "")
 	flags.DurationVar(&cfg.SessionTimeout, "session", 10*time.Second, "")
 	flags.DurationVar(&cfg.TransactionTimeout, "transaction", 10*time.Second, "")
 	if flags.Parse(args) != nil {
@@ -98,7 +106,11 @@ func runApp(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	out := json.NewEncoder(stdout)
 	cfg.Listener = func(s runner.State) {
 		// A torturer that does not listen any more is gone; then stdin closes too.
-		_ = out.Encode(said{s.Phase, s.Tasks, s.Records, s.Restoring == 0})
+		last := restored{s.Restored.Task, s.Restored.Records, s.Restored.Checkpoint, ""}
+		if s.Restored.Refused != nil {
+			last.Refused = s.Restored.Refused.Error()
+		}
+		_ = out.Encode(said{s.Phase, s.Tasks, last})
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

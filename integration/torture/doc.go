@@ -10,6 +10,7 @@
 //	go run ./integration/torture coordinator -nodes 3  # the one that coordinates the group
 //	go run ./integration/torture timeout       # transaction requests time out, applied or not
 //	go run ./integration/torture truncate      # records are deleted that were not read
+//	go run ./integration/torture disk          # directories are lost, flipped, cut
 //
 // The cluster is an embedded broker, with -nodes a real one that is started for the
 // run, with -brokers or KAFKA_BROKERS one that is there. The app (the hidden verb
@@ -35,6 +36,9 @@
 //     broker is asked again.
 //   - On the embedded broker an instance that wakes does not hear that it is out of the
 //     group before it has tried to commit: else it hears it first, and nothing is tried.
+//   - An instance writes its state behind every second. What it restores after a kill is
+//     compared with what the topics of its tasks grew by in the second before, and in the
+//     time in which it was stopped again and again to be killed in a transaction.
 //   - What a drill does at which event comes from the seed; what the processes make of
 //     it does not.
 package main

@@ -37,11 +37,17 @@ type drill struct {
 	open    int            // kills with an open transaction
 	refused int            // commits of instances that woke
 	lives   []life         // that followed a kill
+	growth  growth
+	damages []damage
+	places  int64 // at which directories were cut
 }
 
 // life is a process that was started where another one was killed.
 type life struct {
-	fault int
+	fault  int
+	before *process
+	frozen time.Time // when the one before was stopped first
+	killed time.Time
 	*process
 }
 
@@ -87,6 +93,11 @@ func (d *drill) run(ctx context.Context) (bool, error) {
 	var err error
 	if d.feed, err = startFeed(feeding, d.kafka.brokers, d.options); err != nil {
 		return false, err
+	}
+	if d.verb == "kill9" {
+		watching, stop := context.WithCancel(ctx)
+		defer d.growth.watch(watching, d.kafka.brokers, judged(d.app(), int32(d.partitions)))()
+		defer stop()
 	}
 	if d.verb == "truncate" {
 		return d.truncate(ctx)
@@ -139,6 +150,8 @@ func (d *drill) fault(ctx context.Context, i int) error {
 		return d.storm(ctx, i)
 	case "timeout":
 		return d.timeout(ctx, i)
+	case "disk":
+		return d.disk(ctx, i)
 	default: // leader, coordinator
 		return d.node(ctx, i)
 	}

@@ -67,11 +67,13 @@ func (d *drill) kill9(ctx context.Context, i int) error {
 		wait = 0
 	}
 	away := time.Duration(d.rng.IntN(1000)) * time.Millisecond
+	frozen := time.Now()
 	open, err := d.freezeOpen(ctx, p, wait)
 	if err != nil {
 		return err
 	}
 	had, _ := p.state()
+	killed := time.Now()
 	if err := p.kill(); err != nil {
 		return err
 	}
@@ -88,7 +90,7 @@ func (d *drill) kill9(ctx context.Context, i int) error {
 		return err
 	}
 	again, err := d.fleet.start(p.name)
-	d.lives = append(d.lives, life{i + 1, again})
+	d.lives = append(d.lives, life{i + 1, p, frozen, killed, again})
 	return err
 }
 

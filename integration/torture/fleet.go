@@ -18,6 +18,7 @@ type fleet struct {
 	program string
 	dir     string // of the data directories
 	common  []string
+	store   string
 	alive   map[string]*process
 	all     []*process // every life of every instance
 }
@@ -29,14 +30,17 @@ func newFleet(dir string, brokers []string, o *options) (*fleet, error) {
 	}
 	return &fleet{
 		program: program, dir: dir, alive: map[string]*process{},
-		common: []string{"app", "-app", o.app(), "-brokers", strings.Join(brokers, ","), "-session", o.session.String(), "-transaction", o.transaction.String(), "-workers", fmt.Sprint(o.workers)},
+		common: []string{"app", "-app", o.app(), "-brokers", strings.Join(brokers, ","), "-session", o.session.String(), "-transaction", o.transaction.String(), "-workers", fmt.Sprint(o.workers)}, store: o.store,
 	}, nil
 }
 
 // start starts an instance under its name, with its own data directory.
 func (f *fleet) start(name string) (*process, error) {
-	return f.launch(name, "-instance", name, "-data-dir", filepath.Join(f.dir, name))
+	return f.launch(name, "-instance", name, "-data-dir", f.home(name), "-store", f.store)
 }
+
+// home is the data directory of an instance.
+func (f *fleet) home(name string) string { return filepath.Join(f.dir, name) }
 
 // guest starts an instance without a name: it leaves the group when it stops.
 func (f *fleet) guest(name string) (*process, error) { return f.launch(name) }

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/streamrun/streamrun/topology/runner"
 )
 
 const (
@@ -46,6 +48,7 @@ type options struct {
 	transaction time.Duration
 	every       time.Duration // of storm
 	drain       time.Duration
+	store       string
 }
 
 // app is the name of the app: a seed has its own topics.
@@ -76,11 +79,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 // verbs are the drills and how many faults each injects unless it is told.
 func verbs() map[string]int {
-	return map[string]int{"kill9": 20, "stop": 2, "storm": 30, "leader": 3, "coordinator": 3, "timeout": 4 * len(kinds()), "truncate": 1}
+	return map[string]int{"kill9": 20, "stop": 2, "storm": 30, "leader": 3, "coordinator": 3, "timeout": 4 * len(kinds()), "truncate": 1, "disk": 60}
 }
 
 func parse(args []string, stderr io.Writer) (*options, error) {
-	known := []string{"kill9", "stop", "storm", "leader", "coordinator", "timeout", "truncate"}
+	known := []string{"kill9", "stop", "storm", "leader", "coordinator", "timeout", "truncate", "disk"}
 	if len(args) == 0 || !slices.Contains(known, args[0]) {
 		return nil, fmt.Errorf("usage: torture %s [flags]; -h after a verb shows them", strings.Join(known, "|"))
 	}
@@ -99,6 +102,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.DurationVar(&o.transaction, "transaction", 10*time.Second, "transaction timeout")
 	flags.DurationVar(&o.every, "every", 2*time.Second, "storm: from one joining or leaving to the next")
 	flags.DurationVar(&o.drain, "drain", 5*time.Minute, "how long the app may take for what is left at the end")
+	flags.StringVar(&o.store, "store", string(runner.Badger), "where the app has its state: badger or memory")
 	brokers := flags.String("brokers", os.Getenv("KAFKA_BROKERS"), "addresses of a cluster that is there")
 	if err := flags.Parse(args[1:]); err != nil {
 		return nil, err
@@ -117,6 +121,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 		return nil, fmt.Errorf("torture: %s kills nodes; it needs -nodes 3", o.verb)
 	case o.verb == "timeout" && (o.nodes != 0 || len(o.brokers) > 0):
 		return nil, errors.New("torture: timeout cuts requests inside the embedded broker; leave -nodes, -brokers and KAFKA_BROKERS out")
+	case o.store != string(runner.Badger) && (o.store != string(runner.Memory) || o.verb == "disk"):
+		return nil, fmt.Errorf("torture: -store %s; it is badger or memory, and disk damages that of badger", o.store)
 	case o.verb == "stop" && o.instances < 2:
 		return nil, errors.New("torture: stop needs another instance to take over; -instances 2 or more")
 	}

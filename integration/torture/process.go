@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -29,8 +30,8 @@ type process struct {
 
 	mu       sync.Mutex // guards the rest
 	now      said
-	first    int64 // records restored until it first ran with tasks
-	ran      bool
+	restores []restore
+	ran      time.Time // first, with tasks
 	expected bool
 }
 
@@ -68,10 +69,19 @@ func (p *process) hear(line []byte) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.now = s
-	if !p.ran && s.Phase == runner.Running && s.Tasks > 0 {
-		p.ran, p.first = true, s.Records
+	if s.Last != p.now.Last {
+		p.restores = append(p.restores, restore{s.Last, time.Now()})
 	}
+	p.now = s
+	if p.ran.IsZero() && s.Phase == runner.Running && s.Tasks > 0 {
+		p.ran = time.Now()
+	}
+}
+
+// restore is the restore of one task.
+type restore struct {
+	restored
+	at time.Time
 }
 
 // state returns what the process said last, and whether it is alive.
@@ -81,11 +91,12 @@ func (p *process) state() (said, bool) {
 	return p.now, !p.ended()
 }
 
-// restored returns how many records it restored before it first ran, if it did.
-func (p *process) restored() (int64, bool) {
+// restored returns what it restored so far, and when it first ran with tasks; zero: not
+// yet.
+func (p *process) restored() ([]restore, time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.first, p.ran
+	return slices.Clone(p.restores), p.ran
 }
 
 func (p *process) ended() bool {

@@ -18,6 +18,8 @@ func (d *drill) summary(ctx context.Context) (bool, error) {
 		return d.sayAborted(ctx)
 	case "timeout":
 		return d.sayCuts(), nil
+	case "disk":
+		return d.sayDamages(), nil
 	default:
 		return true, nil
 	}
@@ -25,15 +27,9 @@ func (d *drill) summary(ctx context.Context) (bool, error) {
 
 // sayKills tells how many kills hit an open transaction, and what was restored.
 func (d *drill) sayKills() bool {
-	for _, l := range d.lives {
-		if n, ran := l.restored(); ran {
-			fmt.Fprintf(d.out, "after kill %d, %s: %d records restored until it ran\n", l.fault, l.name, n)
-		} else {
-			fmt.Fprintf(d.out, "after kill %d, %s: ran no task\n", l.fault, l.name)
-		}
-	}
+	within := d.sayRestores()
 	fmt.Fprintf(d.out, "kills %d, with an open transaction %d\n", d.kills, d.open)
-	return d.open*4 >= d.kills*3
+	return within && d.open*4 >= d.kills*3
 }
 
 // sayAborted tells what producers that were stopped wrote and nobody will ever read.

@@ -24,10 +24,11 @@ func TestDrillsInSmall(t *testing.T) {
 	for _, c := range []struct {
 		args, want string
 	}{
-		{"kill9 -kills 3 -instances 2 -events 6000 -partitions 4 -rate 1000", "kills 3, with an open transaction"},
+		{"kill9 -kills 3 -instances 2 -events 6000 -partitions 4 -rate 1000", "wiped 0; "},
 		{"stop -kills 1 -instances 2 -events 3000 -partitions 4 -rate 2000 -session 1s -transaction 2s", "refused when they woke: 1 commits"},
 		{"storm -kills 4 -instances 2 -events 3000 -partitions 4 -every 1s", "storm 4: one leaves"},
 		{"timeout -kills 12 -instances 2 -events 4000 -partitions 4 -rate 1000", "EndTxn, applied                      injected   1, turned out committed   1, aborted   0"},
+		{"disk -kills 6 -instances 2 -events 6000 -partitions 4 -rate 2000", "directories cut: "},
 		{"truncate -instances 2 -events 3000 -partitions 4 -rate 2000", "its committed offset stayed: true"},
 	} {
 		verb, _, _ := strings.Cut(c.args, " ")
