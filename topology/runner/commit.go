@@ -54,7 +54,7 @@ type committer struct {
 	writer   task.Writer
 	ready    bool      // the producer is initialised
 	after    time.Time // it is not initialised before
-	outputs  []record.Output
+	outputs  [][]record.Output
 }
 
 // fenceWait is how long a named instance whose producer was fenced waits before it
@@ -154,7 +154,7 @@ func (c *committer) produce(ctx context.Context, tx *transaction) (acked map[rec
 	if c.cfg.Guarantee != AtLeastOnce {
 		for i := range tx.parts {
 			b := tx.parts[i].batch
-			c.outputs = append(append(append(append(c.outputs, b.Changelog...), b.Output...), b.DeadLetters...), b.Journal...)
+			c.outputs = append(c.outputs, b.Changelog, b.Output, b.DeadLetters, b.Journal)
 		}
 		return c.flush(ctx)
 	}
@@ -164,10 +164,10 @@ func (c *committer) produce(ctx context.Context, tx *transaction) (acked map[rec
 			return nil, err
 		}
 	}
-	var phases [3][]record.Output
+	var phases [3][][]record.Output
 	for i := range tx.parts {
 		for n, outputs := range tx.parts[i].batch.Phases() {
-			phases[n] = append(phases[n], outputs...)
+			phases[n] = append(phases[n], outputs)
 		}
 	}
 	for _, outputs := range phases {
@@ -181,7 +181,7 @@ func (c *committer) produce(ctx context.Context, tx *transaction) (acked map[rec
 
 // flush has the outputs acknowledged, and tells where all of the transaction begin.
 func (c *committer) flush(ctx context.Context) (map[record.TopicPartition]int64, error) {
-	err := c.producer.Produce(ctx, c.outputs)
+	err := c.producer.Produce(ctx, c.outputs...)
 	clear(c.outputs)
 	c.outputs = c.outputs[:0]
 	if err != nil {

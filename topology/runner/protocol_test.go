@@ -55,8 +55,8 @@ func (p *scripted) Init(ctx context.Context) (id kafka.ProducerID, err error) {
 	return id, err
 }
 
-func (p *scripted) Produce(ctx context.Context, outputs []record.Output) error {
-	return p.call("Produce", func() error { return p.Producer.Produce(ctx, outputs) })
+func (p *scripted) Produce(ctx context.Context, outputs ...[]record.Output) error {
+	return p.call("Produce", func() error { return p.Producer.Produce(ctx, outputs...) })
 }
 
 func (p *scripted) Flush(ctx context.Context) (acked map[record.TopicPartition]int64, err error) {

@@ -147,8 +147,8 @@ func (p *gatedProducer) Init(ctx context.Context) (id kafka.ProducerID, err erro
 	return id, err
 }
 
-func (p *gatedProducer) Produce(ctx context.Context, outputs []record.Output) error {
-	return p.who.call(ctx, "Produce", p.id, func() error { return p.Producer.Produce(ctx, outputs) })
+func (p *gatedProducer) Produce(ctx context.Context, outputs ...[]record.Output) error {
+	return p.who.call(ctx, "Produce", p.id, func() error { return p.Producer.Produce(ctx, outputs...) })
 }
 
 func (p *gatedProducer) Flush(ctx context.Context) (acked map[record.TopicPartition]int64, err error) {

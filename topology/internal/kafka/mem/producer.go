@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/streamrun/streamrun/topology/internal/kafka"
@@ -70,10 +71,11 @@ func (p *producer) Begin() error {
 var errNoTxn = errors.New("mem: not in a transaction")
 
 // Produce implements kafka.Producer.
-func (p *producer) Produce(ctx context.Context, outputs []record.Output) error {
+func (p *producer) Produce(ctx context.Context, each ...[]record.Output) error {
 	if !p.inTxn {
 		return errNoTxn
 	}
+	outputs := slices.Concat(each...)
 	if p.lost || len(outputs) == 0 {
 		return nil // not sent behind a request whose fate is unknown; Flush says so
 	}

@@ -20,13 +20,15 @@ const (
 	headerOverhead = 5 + 5
 )
 
-// A batch is what one Produce request carries for one partition. It owns the bytes
-// of its records, so that it can be sent again whatever the caller does with his.
+// A batch is what one Produce request carries for one partition. Its records alias the
+// caller's bytes.
 type batch struct {
 	records []sarama.Record
-	bytes   []byte
-	size    int // on the wire, at most
-	limit   int // of size
+	heads   []sarama.RecordHeader
+	listed  []*sarama.RecordHeader // of heads
+	all     []*sarama.Record       // of records
+	size    int                    // on the wire, at most
+	limit   int                    // of size
 	first   int64
 	newest  int64 // timestamps, milliseconds
 
@@ -41,7 +43,7 @@ func (b *batch) takes(o *record.Output) bool {
 	return len(b.records) == 0 || len(b.records) < batchRecords && b.size+wireSize(o) <= b.limit
 }
 
-// add copies an output into the batch.
+// add adds an output.
 func (b *batch) add(o *record.Output) {
 	if len(b.records) == 0 {
 		b.first, b.newest = o.Timestamp, o.Timestamp
@@ -51,54 +53,41 @@ func (b *batch) add(o *record.Output) {
 	r := sarama.Record{
 		TimestampDelta: time.Duration(o.Timestamp-b.first) * time.Millisecond,
 		OffsetDelta:    int64(len(b.records)),
-		Key:            b.copy(o.Key),
-		Value:          b.copy(o.Value),
+		Key:            o.Key,
+		Value:          o.Value,
 	}
 	if len(o.Headers) > 0 {
-		r.Headers = make([]*sarama.RecordHeader, len(o.Headers))
-		slab := make([]sarama.RecordHeader, len(o.Headers))
-		for i, h := range o.Headers {
-			slab[i] = sarama.RecordHeader{Key: b.copy(h.Key), Value: b.copy(h.Value)}
-			r.Headers[i] = &slab[i]
+		// Where a slice grows, what was listed before stays where it is.
+		from := len(b.listed)
+		for _, h := range o.Headers {
+			b.heads = append(b.heads, sarama.RecordHeader{Key: h.Key, Value: h.Value})
+			b.listed = append(b.listed, &b.heads[len(b.heads)-1])
 		}
+		r.Headers = b.listed[from:len(b.listed):len(b.listed)]
 	}
 	b.records = append(b.records, r)
 }
 
-// copy keeps nil apart from empty. When the buffer grows, what was copied before
-// stays where it is.
-func (b *batch) copy(p []byte) []byte {
-	if len(p) == 0 {
-		if p == nil {
-			return nil
-		}
-		return []byte{}
-	}
-	first := len(b.bytes)
-	b.bytes = append(b.bytes, p...)
-	return b.bytes[first:len(b.bytes):len(b.bytes)]
-}
-
 // wire returns the batch as it is sent.
 func (b *batch) wire(id kafka.ProducerID, transactional bool, codec sarama.CompressionCodec) *sarama.RecordBatch {
-	pointers := make([]*sarama.Record, len(b.records))
+	b.all = b.all[:0]
 	for i := range b.records {
-		pointers[i] = &b.records[i]
+		b.all = append(b.all, &b.records[i])
 	}
 	return &sarama.RecordBatch{
 		Version: 2, Codec: codec, CompressionLevel: sarama.CompressionLevelDefault, IsTransactional: transactional, PartitionLeaderEpoch: -1,
 		ProducerID: id.ID, ProducerEpoch: id.Epoch, FirstSequence: b.sequence,
 		FirstTimestamp: time.UnixMilli(b.first), MaxTimestamp: time.UnixMilli(b.newest),
-		LastOffsetDelta: int32(len(b.records) - 1), Records: pointers,
+		LastOffsetDelta: int32(len(b.records) - 1), Records: b.all,
 	}
 }
 
 // split takes the second half of the records out of a batch that is not on the way,
-// as the batch that follows it. Neither may write over the bytes that they share.
+// as the batch that follows it. They share memory: neither uses it again for others.
 func (b *batch) split() *batch {
 	n := len(b.records) / 2
 	second := &batch{records: b.records[n:], limit: b.limit, sequence: after(b.sequence, n)}
-	b.records, b.bytes = b.records[:n:n], nil
+	b.records, b.heads, b.listed = b.records[:n:n], nil, nil
 	base := second.records[0].TimestampDelta
 	second.first = b.first + base.Milliseconds()
 	for i := range second.records {
@@ -130,9 +119,11 @@ func payload(r *sarama.Record) int {
 	return n
 }
 
-// clear makes the batch ready for other records.
+// clear makes the batch ready for other records; it holds no memory of these.
 func (b *batch) clear() {
-	*b = batch{records: b.records[:0], bytes: b.bytes[:0]}
+	clear(b.records)
+	clear(b.heads)
+	*b = batch{records: b.records[:0], heads: b.heads[:0], listed: b.listed[:0], all: b.all[:0]}
 }
 
 func wireSize(o *record.Output) int {

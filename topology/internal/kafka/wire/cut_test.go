@@ -1,10 +1,15 @@
 package wire
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
 
+	"github.com/IBM/sarama"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/record"
 )
 
@@ -40,23 +45,42 @@ func TestBatchesKeepToTheirBounds(t *testing.T) {
 	}
 }
 
-func TestBatchOwnsItsBytes(t *testing.T) {
+func TestBatchIsUsedAgain(t *testing.T) {
 	t.Parallel()
 	b := &batch{}
 	rnd := rand.New(rand.NewPCG(1, 2))
-	var want []string
-	for range 400 {
-		value := make([]byte, rnd.IntN(2000))
-		for i := range value {
-			value[i] = byte(rnd.Uint32())
+	for range 5 {
+		var want []record.Output
+		for i := range 400 {
+			o := record.Output{Timestamp: int64(i), Key: fmt.Append(nil, rnd.Uint32()), Value: fmt.Append(nil, rnd.Uint32())}
+			for range rnd.IntN(4) {
+				o.Headers = append(o.Headers, record.Header{Key: fmt.Append(nil, rnd.Uint32()), Value: fmt.Append(nil, rnd.Uint32())})
+			}
+			want = append(want, o)
+			b.add(&o)
 		}
-		want = append(want, string(value))
-		b.add(&record.Output{Key: value, Value: value})
-		clear(value)
-	}
-	for i, r := range b.records {
-		if string(r.Key) != want[i] || string(r.Value) != want[i] {
-			t.Fatalf("record %d changed", i)
+		var got []record.Output
+		for i, r := range b.wire(kafka.ProducerID{}, true, sarama.CompressionNone).Records {
+			o := record.Output{Timestamp: b.first + r.TimestampDelta.Milliseconds(), Key: r.Key, Value: r.Value}
+			for _, h := range r.Headers {
+				o.Headers = append(o.Headers, record.Header{Key: h.Key, Value: h.Value})
+			}
+			if r.OffsetDelta != int64(i) {
+				t.Fatalf("offset %d of record %d", r.OffsetDelta, i)
+			}
+			got = append(got, o)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Fatal(d)
+		}
+		b.clear()
+		if b.size != 0 || len(b.records) != 0 {
+			t.Fatalf("%d records of %d bytes are left", len(b.records), b.size)
+		}
+		for _, r := range b.records[:cap(b.records)] {
+			if r.Key != nil || r.Headers != nil {
+				t.Fatal("it holds the memory of a record that is gone")
+			}
 		}
 	}
 }

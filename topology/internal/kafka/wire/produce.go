@@ -27,33 +27,23 @@ type flight struct {
 	err      error
 }
 
-// Produce implements kafka.Producer.
-func (p *producer) Produce(ctx context.Context, outputs []record.Output) error {
+// Produce implements kafka.Producer. It fills a batch from each slice in turn, so that
+// a request has something for many partitions, and sends them before it fills more.
+func (p *producer) Produce(ctx context.Context, outputs ...[]record.Output) error {
 	if err := p.usable("producing"); err != nil {
 		return err
 	}
 	var fresh []*outbox // not in the transaction yet
-	var box *outbox
-	for i := range outputs {
-		o := &outputs[i]
-		if box == nil || box.Partition != o.Partition || box.Topic != o.Topic {
-			box = p.box(o.TopicPartition)
-			if !box.added {
+	longest := 0
+	for _, slice := range outputs {
+		longest = max(longest, len(slice))
+		var box *outbox
+		for i := range slice {
+			if box = p.boxOf(&slice[i], box); !box.added {
 				box.added = true
 				fresh = append(fresh, box)
 			}
 		}
-		if box.open != nil && !box.open.takes(o) {
-			box.seal()
-		}
-		if box.open == nil {
-			box.open = p.batch()
-			box.open.limit = box.limit
-		}
-		box.open.add(o)
-	}
-	for _, box := range p.order {
-		box.seal()
 	}
 	if len(fresh) > 0 {
 		err := p.leaders(ctx, fresh)
@@ -61,11 +51,50 @@ func (p *producer) Produce(ctx context.Context, outputs []record.Output) error {
 			err = p.enlist(ctx, fresh)
 		}
 		if err != nil {
-			// What was put into the boxes is dropped when the transaction is aborted.
 			return p.note(fmt.Errorf("kafka/wire: producing: %w", err))
 		}
 	}
-	return p.pump(ctx, "producing", func() bool { return !p.unsent() })
+	for from := 0; from < longest; from += batchRecords {
+		for _, slice := range outputs {
+			p.fill(slice[min(from, len(slice)):min(from+batchRecords, len(slice))])
+		}
+		if from+batchRecords >= longest {
+			for _, box := range p.order {
+				box.seal()
+			}
+		}
+		if err := p.pump(ctx, "producing", func() bool { return !p.unsent() }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fill puts outputs into the batches of their partitions.
+func (p *producer) fill(outputs []record.Output) {
+	var box *outbox
+	for i := range outputs {
+		o := &outputs[i]
+		box = p.boxOf(o, box)
+		if box.open != nil && !box.open.takes(o) {
+			box.seal()
+		}
+		if box.open == nil {
+			box.open = p.batch()
+			box.open.limit = box.limit
+		}
+		if box.open.add(o); len(box.open.records) == batchRecords {
+			box.seal()
+		}
+	}
+}
+
+// boxOf returns the outbox of an output, which often is that of the one before.
+func (p *producer) boxOf(o *record.Output, last *outbox) *outbox {
+	if last != nil && last.Partition == o.Partition && last.Topic == o.Topic {
+		return last
+	}
+	return p.box(o.TopicPartition)
 }
 
 // box returns the outbox of a partition.
@@ -439,11 +468,11 @@ func (p *producer) again(box *outbox, b *batch, lost bool) {
 	p.stale[box.TopicPartition] = true
 }
 
-// recycle keeps batches for other records, unless they have grown large.
+// recycle keeps batches for other records.
 func (p *producer) recycle(batches []*batch) {
 	p.pause = backoff{}
 	for _, b := range batches {
-		if cap(b.bytes) <= 2*batchBytes && len(p.free) < 64 {
+		if len(p.free) < 128 {
 			b.clear()
 			p.free = append(p.free, b)
 		}
