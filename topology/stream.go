@@ -36,6 +36,7 @@ func Source[K, V any](b *Builder, name string, sd serde.KV[K, V], topics ...stri
 		topics = []string{name}
 	}
 	n := b.add(&graph.Node{Name: name, Kind: graph.Source, Op: "Source", Topics: topics})
+	text := any(sd.Key) == any(serde.String()) // the key's string may be that of its state
 	n.Wire = func(env graph.Env, next []any) (any, error) {
 		emit := fan[K, V](env, next)
 		return func() {
@@ -43,7 +44,9 @@ func Source[K, V any](b *Builder, name string, sd serde.KV[K, V], topics ...stri
 			r := Record[K, V]{Timestamp: raw.Timestamp, Headers: raw.Headers}
 			var err error
 			if raw.Key != nil {
-				if r.Key, err = sd.Key.Decode(raw.Key); err != nil {
+				if text {
+					*any(&r.Key).(*string) = env.Text(raw.Key)
+				} else if r.Key, err = sd.Key.Decode(raw.Key); err != nil {
 					env.Fail(n, &DecodeError{Part: "key", Err: err})
 					return
 				}

@@ -338,6 +338,9 @@ func (g *Graph) cut() []*Sub {
 type Env interface {
 	// Record is the record in hand.
 	Record() *record.Record
+	// Text returns the bytes of a key as a string; one whose state is at hand costs no
+	// memory.
+	Text(key []byte) string
 	// Position says where the record in hand was read, and its stream and task time.
 	Position() Position
 	// Fail ends the record in hand with an error; the first one counts, and nothing

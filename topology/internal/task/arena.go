@@ -23,6 +23,23 @@ func (a *arena) copy(b []byte) []byte {
 	return a.cur[n:len(a.cur):len(a.cur)]
 }
 
+// room returns an empty slice to append up to n bytes to, for keep.
+func (a *arena) room(n int) []byte {
+	if cap(a.cur)-len(a.cur) < n {
+		a.grow(n)
+	}
+	return a.cur[len(a.cur):]
+}
+
+// keep keeps what was appended to the last room; what has outgrown it has memory of
+// its own.
+func (a *arena) keep(b []byte) []byte {
+	if end := len(a.cur) + len(b); len(b) > 0 && end <= cap(a.cur) && &b[0] == &a.cur[:end][len(a.cur)] {
+		a.cur = a.cur[:end]
+	}
+	return b[:len(b):len(b)]
+}
+
 func (a *arena) grow(n int) {
 	if a.cur != nil {
 		a.full = append(a.full, a.cur)

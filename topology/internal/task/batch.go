@@ -1,6 +1,8 @@
 package task
 
 import (
+	"encoding/binary"
+	"fmt"
 	"strconv"
 
 	"github.com/streamrun/streamrun/policies"
@@ -39,6 +41,7 @@ type Batch struct {
 	meta      Metadata
 	offsets   []int64
 	arena     arena
+	heads     []record.Header // of Changelog and Output
 }
 
 // An Alarm is a decision that somebody should know of.
@@ -92,6 +95,12 @@ func (t *Task) Take() *Batch {
 		meta:    Metadata{Commit: t.commit, Clock: t.clock, StreamTime: t.streamTime},
 		offsets: make([]int64, len(t.positions)),
 	}
+	var next lists
+	if n := len(t.spare); n > 0 {
+		next = t.spare[n-1]
+		t.spare = t.spare[:n-1]
+		b.Changelog, b.Puts, b.heads = next.changelog, next.puts, next.heads
+	}
 	for i, p := range t.positions {
 		b.offsets[i] = p
 		if t.machine != nil {
@@ -117,14 +126,30 @@ func (t *Task) Take() *Batch {
 	t.takeJournal(b)
 	b.arena = t.arena
 	t.arena = arena{pool: &t.pool}
-	t.outputs, t.letters, t.alarms, t.steps = nil, nil, nil, nil
+	t.outputs, t.letters, t.alarms, t.steps = next.output, nil, nil, nil
 	t.strays = Strays{}
 	return b
 }
 
-// Recycle takes back the memory of a batch whose rows the backend has.
+// lists are the slices of a batch that are used again.
+type lists struct {
+	changelog, output []record.Output
+	puts              []statestore.Put
+	heads             []record.Header
+}
+
+// Recycle takes back the memory of a batch whose rows the backend has: what is to be
+// produced and the Puts are gone.
 func (t *Task) Recycle(b *Batch) {
 	b.arena.release()
+	if len(t.spare) < 2 { // one is in a transaction while the other is stepped
+		clear(b.Changelog)
+		clear(b.Output)
+		clear(b.Puts)
+		clear(b.heads)
+		t.spare = append(t.spare, lists{b.Changelog[:0], b.Output[:0], b.Puts[:0], b.heads[:0]})
+	}
+	b.Changelog, b.Output, b.DeadLetters, b.Journal, b.Puts, b.heads = nil, nil, nil, nil, nil, nil
 	if t.slots.limit == 0 {
 		return
 	}
@@ -140,51 +165,32 @@ func (t *Task) log(b *Batch, topic string, key, value []byte, headers []record.H
 }
 
 // takeSlot adds the changes of one slot: its order row and the values that changed
-// to their changelogs, and the whole of it to the rows for the backend.
+// to their changelogs, and the whole of it to the rows for the backend, whose bytes the
+// changelogs have too.
 func (t *Task) takeSlot(b *Batch, sl *slot) {
-	sl.dirty = false
-	changed := sl.rowDirty
-	parts := t.slots.parts
-	clear(parts)
+	logRow, changed := false, sl.rowDirty
 	if sl.rowDirty {
-		sl.rowDirty = false
-		had := sl.Stored != nil
-		sl.Stored = t.machine.AppendRow(sl.Stored[:0], &sl.Entity)
-		if len(sl.Stored) == 0 {
+		logRow = sl.Stored != nil
+		if sl.Stored == nil {
+			sl.Stored = sl.small[:0]
+		}
+		if sl.Stored = t.machine.AppendRow(sl.Stored[:0], &sl.Entity); len(sl.Stored) == 0 {
 			sl.Stored = nil
 		}
-		if had || sl.Stored != nil {
-			t.key = t.plan.order.AppendEntityKey(t.key[:0], sl.ID)
-			t.log(b, t.plan.Changelogs[0].Topic, t.arena.copy(t.key), t.arena.copy(sl.Stored), nil, t.clock)
-		}
+		logRow = logRow || sl.Stored != nil
 	}
+	sl.dirty, sl.rowDirty = false, false
+	parts := t.slots.parts
+	clear(parts)
 	parts[0] = sl.Stored
-	var id []byte
-	var headers []record.Header
 	for i := range sl.cells {
 		c := &sl.cells[i]
+		changed = changed || c.dirty
 		if c.ok {
 			parts[1+i] = c.value
 			if c.value == nil {
 				parts[1+i] = []byte{}
 			}
-		}
-		if !c.dirty {
-			continue
-		}
-		c.dirty, changed = false, true
-		if id == nil {
-			t.scratch = append(t.scratch[:0], sl.ID...)
-			id = t.arena.copy(t.scratch)
-			headers = t.orderHeaders(sl)
-		}
-		value := t.arena.copy(parts[1+i])
-		t.log(b, t.plan.stores[i], id, value, headers, c.timestamp)
-		for _, topic := range t.plan.tables[i] {
-			b.Output = append(b.Output, record.Output{
-				TopicPartition: record.TopicPartition{Topic: topic, Partition: topology.Partition(id, t.options.Partitions(topic), t.partition)},
-				Timestamp:      c.timestamp, Key: id, Value: value, Headers: headers,
-			})
 		}
 	}
 	if !changed {
@@ -193,28 +199,62 @@ func (t *Task) takeSlot(b *Batch, sl *slot) {
 	if sl.taken = t.commit; t.slots.limit > 0 {
 		t.slots.resize(sl)
 	}
-	t.key = append(append(t.key[:0], statestore.KindSlot), sl.ID...)
-	t.scratch = statestore.AppendRow(t.scratch[:0], parts)
-	switch {
-	case len(t.scratch) > 0:
-		b.Puts = append(b.Puts, statestore.Put{Key: t.arena.copy(t.key), Row: t.arena.copy(t.scratch)})
-		sl.stored = true
-	case sl.stored:
-		b.Puts = append(b.Puts, statestore.Put{Key: t.arena.copy(t.key)})
-		sl.stored = false
+	key := t.arena.keep(append(append(t.arena.room(1+len(sl.ID)), statestore.KindSlot), sl.ID...))
+	size := 1
+	for _, p := range parts {
+		size += binary.MaxVarintLen64 + len(p)
+	}
+	row := t.arena.keep(statestore.AppendRow(t.arena.room(size), parts))
+	if err := statestore.DecodeRow(row, parts); err != nil {
+		panic(fmt.Sprintf("task %s: reading a row that was just written: %v", t.name, err))
+	}
+	if len(row) > 0 {
+		b.Puts = append(b.Puts, statestore.Put{Key: key, Row: row})
+	} else if sl.stored {
+		b.Puts = append(b.Puts, statestore.Put{Key: key})
+	}
+	sl.stored = len(row) > 0
+	if logRow {
+		entity := t.arena.keep(t.plan.order.AppendEntityKey(t.arena.room(1+len(sl.ID)), sl.ID))
+		t.log(b, t.plan.Changelogs[0].Topic, entity, parts[0], nil, t.clock)
+	}
+	t.takeCells(b, sl, key[1:], parts[1:])
+}
+
+// takeCells adds the values of a slot that changed to their changelogs and tables.
+func (t *Task) takeCells(b *Batch, sl *slot, id []byte, values [][]byte) {
+	var headers []record.Header
+	first := true
+	for i := range sl.cells {
+		c := &sl.cells[i]
+		if !c.dirty {
+			continue
+		}
+		if c.dirty = false; first {
+			first, headers = false, t.orderHeaders(b, sl)
+		}
+		t.log(b, t.plan.stores[i], id, values[i], headers, c.timestamp)
+		for _, topic := range t.plan.tables[i] {
+			b.Output = append(b.Output, record.Output{
+				TopicPartition: record.TopicPartition{Topic: topic, Partition: topology.Partition(id, t.options.Partitions(topic), t.partition)},
+				Timestamp:      c.timestamp, Key: id, Value: values[i], Headers: headers,
+			})
+		}
 	}
 }
 
 // orderHeaders makes the header that tells readers where a value stands.
-func (t *Task) orderHeaders(sl *slot) []record.Header {
+func (t *Task) orderHeaders(b *Batch, sl *slot) []record.Header {
 	if t.machine == nil || sl.Row == nil {
 		return nil
 	}
 	epoch, sequence, version := t.machine.Position(&sl.Entity)
-	t.scratch = strconv.AppendInt(t.scratch[:0], epoch, 10)
-	t.scratch = strconv.AppendInt(append(t.scratch, '/'), sequence, 10)
-	t.scratch = strconv.AppendInt(append(t.scratch, '/'), version, 10)
-	return []record.Header{{Key: orderHeader, Value: t.arena.copy(t.scratch)}}
+	value := strconv.AppendInt(t.arena.room(64), epoch, 10)
+	value = strconv.AppendInt(append(value, '/'), sequence, 10)
+	value = t.arena.keep(strconv.AppendInt(append(value, '/'), version, 10))
+	n := len(b.heads)
+	b.heads = append(b.heads, record.Header{Key: orderHeader, Value: value})
+	return b.heads[n : n+1 : n+1]
 }
 
 var orderHeader = []byte(OrderHeader)

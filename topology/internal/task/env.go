@@ -15,6 +15,14 @@ var _ graph.Env = (*Task)(nil)
 // Record implements graph.Env.
 func (t *Task) Record() *record.Record { return t.raw }
 
+// Text implements graph.Env.
+func (t *Task) Text(key []byte) string {
+	if sl := t.slots.known(key); sl != nil {
+		return sl.ID
+	}
+	return string(key)
+}
+
 // Position implements graph.Env.
 func (t *Task) Position() graph.Position {
 	p := graph.Position{Task: t.name, Partition: t.partition, StreamTime: t.streamTime, Clock: t.clock}

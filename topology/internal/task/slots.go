@@ -20,6 +20,10 @@ type slot struct {
 	used     bool  // since the hand passed last
 	taken    int64 // number of the last batch that has the row
 	size     int   // as it is counted in slots.bytes
+
+	// Where Stored and cells are as long as they fit.
+	small [32]byte
+	one   [1]cell
 }
 
 // slotBytes is about what a slot takes besides its bytes, with what a machine decodes.
@@ -39,6 +43,7 @@ type slots struct {
 	backend statestore.Backend
 	stores  int
 	byKey   map[string]*slot
+	last    *slot   // of the last key that was looked for
 	failure error   // of the first read that failed; the task ends with it
 	dirty   []*slot // in the order of their first change since the last batch
 
@@ -69,18 +74,32 @@ func newSlots(backend statestore.Backend, stores, limit int) *slots {
 	return &slots{backend: backend, stores: stores, limit: limit, byKey: make(map[string]*slot), parts: make([][]byte, 1+stores)}
 }
 
+// known returns the slot of a key if it is loaded.
+func (s *slots) known(key []byte) *slot {
+	if s.last != nil && s.last.ID == string(key) {
+		return s.last
+	}
+	sl := s.byKey[string(key)]
+	if sl != nil {
+		sl.used, s.last = true, sl
+	}
+	return sl
+}
+
 // get returns the slot of a key, loaded or new.
 func (s *slots) get(key []byte) (*slot, error) {
-	if sl, ok := s.byKey[string(key)]; ok {
-		sl.used = true
+	if sl := s.known(key); sl != nil {
 		return sl, nil
 	}
 	return s.load(string(key))
 }
 
 func (s *slots) load(id string) (*slot, error) {
-	sl := &slot{Entity: topology.Entity{ID: id}, cells: make([]cell, s.stores), used: true}
+	sl := &slot{Entity: topology.Entity{ID: id}, used: true}
 	sl.Task = sl
+	if sl.cells = sl.one[:min(s.stores, 1)]; s.stores > 1 {
+		sl.cells = make([]cell, s.stores)
+	}
 	s.key = append(append(s.key[:0], statestore.KindSlot), id...)
 	row, err := s.backend.Get(s.key)
 	if err == nil {
@@ -96,7 +115,7 @@ func (s *slots) load(id string) (*slot, error) {
 	if row != nil {
 		sl.stored = true
 		if s.parts[0] != nil {
-			sl.Stored = append([]byte(nil), s.parts[0]...)
+			sl.Stored = append(sl.small[:0], s.parts[0]...)
 		}
 		for i := range sl.cells {
 			if p := s.parts[1+i]; p != nil {
@@ -130,7 +149,7 @@ func (s *slots) resize(sl *slot) {
 func (s *slots) forget(applied int64, idle func(*topology.Entity) bool) {
 	// What stays is not looked at with every batch.
 	looks := 1000 + 4*s.loaded
-	s.loaded = 0
+	s.loaded, s.last = 0, nil
 	for ; s.bytes > s.limit && len(s.ring) > 0 && looks > 0; looks-- {
 		if s.hand >= len(s.ring) {
 			s.hand = 0

@@ -61,6 +61,7 @@ type Task struct {
 	strays  Strays
 	arena   arena
 	pool    [][]byte
+	spare   []lists
 	steps   []JournalStep
 	scratch []byte
 	key     []byte
