@@ -41,11 +41,12 @@ type cutProducer struct {
 	cutter *cutter
 }
 
-func (p *cutProducer) Produce(ctx context.Context, outputs []record.Output) error {
+func (p *cutProducer) Produce(ctx context.Context, each ...[]record.Output) error {
 	c := p.cutter
 	if c.calls++; c.calls != c.at {
-		return p.Producer.Produce(ctx, outputs)
+		return p.Producer.Produce(ctx, each...)
 	}
+	outputs := slices.Concat(each...)
 	// One by one: so every first part of what goes to a partition may be the last
 	// that is there.
 	for _, o := range outputs[:min(c.keep, len(outputs))] {
