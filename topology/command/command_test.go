@@ -102,10 +102,23 @@ func TestSignals(t *testing.T) {
 	if err := os.WriteFile(events, []byte(`{"case_id":"a","sequence":1,"event_id":"1","event_time":"2026-01-05T08:00:00Z","last":true}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for signal, want := range map[syscall.Signal]int{syscall.SIGINT: exitInterrupted, syscall.SIGTERM: 0} {
-		t.Run(signal.String(), func(t *testing.T) {
+	never := filepath.Join(t.TempDir(), "never.ndjson") // its first event never comes
+	if err := os.WriteFile(never, []byte(`{"case_id":"a","sequence":2,"event_id":"2","event_time":"2026-01-05T08:00:00Z","last":true}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		signal syscall.Signal
+		args   []string
+		want   int
+	}{
+		{syscall.SIGINT, []string{"--feed", events}, exitInterrupted},
+		{syscall.SIGTERM, []string{"--feed", events}, 0},
+		{syscall.SIGINT, []string{"--feed", never, "--until-idle"}, exitInterrupted},
+		{syscall.SIGTERM, []string{"--feed", never, "--until-idle"}, exitFailure},
+	} {
+		t.Run(fmt.Sprint(c.signal, c.args[2:]), func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.CommandContext(t.Context(), "streamrun", "dev", "-c", "../../examples/permits/streamrun.yaml", "--feed", events)
+			cmd := exec.CommandContext(t.Context(), "streamrun", append([]string{"dev", "-c", "../../examples/permits/streamrun.yaml"}, c.args...)...)
 			stderr, err := cmd.StderrPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -118,15 +131,15 @@ func TestSignals(t *testing.T) {
 			lines := bufio.NewScanner(stderr)
 			for lines.Scan() && !strings.Contains(lines.Text(), "broker is up") {
 			}
-			if err := cmd.Process.Signal(signal); err != nil {
+			if err := cmd.Process.Signal(c.signal); err != nil {
 				t.Fatal(err)
 			}
 			for lines.Scan() {
 				t.Log(lines.Text())
 			}
 			_ = cmd.Wait()
-			if got := cmd.ProcessState.ExitCode(); got != want {
-				t.Errorf("exit code %d, want %d", got, want)
+			if got := cmd.ProcessState.ExitCode(); got != c.want {
+				t.Errorf("exit code %d, want %d", got, c.want)
 			}
 		})
 	}

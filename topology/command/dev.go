@@ -80,10 +80,12 @@ func checkDev(cmd *cobra.Command, o *dev.Options) error {
 		return exitError{exitUsage, fmt.Errorf("--shuffle %d", o.Delivery.Shuffle), "give a number of events, or leave it out"}
 	case o.Kills < 0:
 		return exitError{exitUsage, fmt.Errorf("--kill %d", o.Kills), "give a number of kills, or leave it out"}
-	case o.Partitions < 0:
-		return exitError{exitUsage, fmt.Errorf("--partitions %d", o.Partitions), "give a number of partitions, or leave it out"}
+	case o.Partitions < 0 || o.Partitions > dev.MaxPartitions:
+		return exitError{exitUsage, fmt.Errorf("--partitions %d", o.Partitions), fmt.Sprintf("give a number of partitions up to %d, or leave it out", dev.MaxPartitions)}
 	case !o.UntilIdle && (o.TableOut != "" || o.LettersOut != ""):
 		return exitError{exitUsage, errors.New("--table-out and --letters-out are written at the end, which only --until-idle has"), "add --until-idle"}
+	case o.TableOut != "" && o.TableOut == o.LettersOut:
+		return exitError{exitUsage, fmt.Errorf("--table-out and --letters-out are both %s", o.TableOut), "give each a file of its own"}
 	}
 	return nil
 }

@@ -18,7 +18,10 @@
 //	  5  refused: going on could lose something; the message says what to decide
 //	  6  the broker cannot be reached: trying again later makes sense
 //	 78  a topology, scenario or event file is wrong
-//	130  interrupted (SIGINT); SIGTERM stops in order with 0
+//	130  interrupted (SIGINT)
+//
+// SIGTERM stops in order what would go on for ever (run, dev) with 0. What was to come
+// to an end (dev --until-idle) and did not has failed: 1.
 //
 // # Invariants
 //

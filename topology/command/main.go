@@ -115,6 +115,8 @@ func classify(err error) error {
 		moved *task.MovedError
 		count *dev.PartitionsError
 		topic *runner.TopicsError
+		many  *dev.TooManyError
+		out   *dev.OutputError
 		dial  *net.OpError
 		batch *kafka.UndecodableError
 	)
@@ -131,6 +133,10 @@ func classify(err error) error {
 		return exitError{exitRefused, err, "leave --partitions out, or take another --data-dir"}
 	case errors.As(err, &topic):
 		return exitError{exitRefused, err, "do what each line says, then start again; topics plan --live lists every topic"}
+	case errors.As(err, &many):
+		return exitError{exitUsage, err, "lower partitions in the topology file; --partitions overrides that of the input"}
+	case errors.As(err, &out):
+		return exitError{exitUsage, err, "name a file that can be written"}
 	case errors.Is(err, dev.ErrTooFew):
 		return exitError{exitUsage, err, "kill less often, or feed more events"}
 	case errors.Is(err, kafka.ErrTLS):

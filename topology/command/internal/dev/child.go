@@ -118,6 +118,15 @@ func (c *child) signal(s syscall.Signal) *process {
 	return c.current
 }
 
+// lastLine returns what the app said last.
+func (c *child) lastLine() string {
+	c.mu.Lock()
+	said := c.current.errors
+	c.mu.Unlock()
+	text := said.String()
+	return strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:])
+}
+
 // lastLines keeps the end of what is written to it. It is safe for concurrent use.
 type lastLines struct {
 	mu   sync.Mutex // guards text

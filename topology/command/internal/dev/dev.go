@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -41,6 +41,9 @@ const (
 	feedID = "dev.feed"
 
 	defaultPartitions = 8
+	// MaxPartitions bounds the partitions of a topic: each costs the broker a file and
+	// the app a task.
+	MaxPartitions = 1024
 )
 
 // A FeedError says that the feed cannot be used; nothing was started.
@@ -64,10 +67,21 @@ func (e *PartitionsError) Error() string {
 	return fmt.Sprintf("dev: topic %s in %s has %d partitions, %d were asked for", e.Topic, e.DataDir, e.Have, e.Asked)
 }
 
+// A TooManyError says that a topic is to have more than MaxPartitions.
+type TooManyError struct {
+	Topic string
+	Asked int
+}
+
+// Error implements error.
+func (e *TooManyError) Error() string {
+	return fmt.Sprintf("dev: topic %s is to have %d partitions; here it can have %d", e.Topic, e.Asked, MaxPartitions)
+}
+
 // Run runs the app against an embedded broker, feeds it, kills it as often as it is
 // told to, and with UntilIdle waits for the end, stops it and verifies everything. The
 // report is nil when ctx ended first, which is no error without UntilIdle.
-func Run(ctx context.Context, o Options) (*Report, error) {
+func Run(ctx context.Context, o Options) (report *Report, err error) {
 	began := time.Now()
 	in, err := readFeed(o.File, o.Feed)
 	if err != nil {
@@ -86,12 +100,35 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	run := &run{Options: o, in: in, plan: plan, planned: kills, segments: segments, task: task.Plans(topo)[0], readable: map[int64]int64{}}
-	report, err := run.inside(ctx)
+	if err := checkPartitions(&o); err != nil {
+		return nil, err
+	}
+	table, letters, err := openOutputs(o.TableOut, o.LettersOut)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, table.close(), letters.close()) }()
+	run := &run{Options: o, table: table, letters: letters, in: in, plan: plan, planned: kills, segments: segments, task: task.Plans(topo)[0], readable: map[int64]int64{}}
+	report, err = run.inside(ctx)
 	if report != nil {
 		report.Seconds = time.Since(began).Seconds()
 	}
 	return report, err
+}
+
+// checkPartitions refuses topics that the broker would be too small for.
+func checkPartitions(o *Options) error {
+	input, output := o.File.Input.Partitions, o.File.Output.Partitions
+	if o.Partitions > 0 {
+		input = o.Partitions
+	}
+	switch {
+	case input > MaxPartitions:
+		return &TooManyError{o.File.Input.Topic, input}
+	case output > MaxPartitions:
+		return &TooManyError{o.File.Output.Topic, output}
+	}
+	return nil
 }
 
 // run is what one Run works with.
@@ -101,6 +138,8 @@ type run struct {
 	plan     *feed.Plan
 	planned  []planned
 	segments []segment // one for each planned kill, and one more
+	table    *output
+	letters  *output
 	task     *task.Plan
 
 	app        *child
@@ -225,6 +264,7 @@ func (r *run) live(ctx context.Context) (outcome, error) {
 func (r *run) untilIdle(ctx context.Context) (outcome, error) {
 	r.Logger.Info("waiting until everything is decided")
 	last, since := progress{}, time.Now()
+	teller := teller{r.Logger, since}
 	for {
 		now, err := r.progress(ctx, true)
 		if err != nil {
@@ -233,6 +273,7 @@ func (r *run) untilIdle(ctx context.Context) (outcome, error) {
 		if now != last {
 			last, since = now, time.Now()
 		}
+		teller.tell(time.Now(), now, time.Since(since), r.File.Contract)
 		if o := judge(now, time.Since(since), r.File.Contract); o != goOn {
 			return o, nil
 		}
@@ -273,26 +314,15 @@ func (r *run) report(ctx context.Context, end outcome) (*Report, error) {
 	if end == stands {
 		report.Checks = append(report.Checks, Check{
 			Name: "everything is decided", Answer: "NO",
-			Detail: fmt.Sprintf("held %d, retrying %d, %d of %d records consumed, and nothing changes any more",
-				w.total.Held, w.total.Retrying, w.total.Delivered-w.total.Lost, r.sent),
+			Detail: fmt.Sprintf("held %d, retrying %d, %d of %d records consumed, and nothing changes any more; the app said last: %s",
+				w.total.Held, w.total.Retrying, w.total.Delivered-w.total.Lost, r.sent, r.app.lastLine()),
 		})
 	}
-	if err := writeFile(r.TableOut, func(f *os.File) error { return writeTable(f, w.table) }); err != nil {
+	if err := r.table.write(func(f io.Writer) error { return writeTable(f, w.table) }); err != nil {
 		return nil, fmt.Errorf("dev: writing the table: %w", err)
 	}
-	if err := writeFile(r.LettersOut, func(f *os.File) error { return writeLetters(f, w.letters) }); err != nil {
+	if err := r.letters.write(func(f io.Writer) error { return writeLetters(f, w.letters) }); err != nil {
 		return nil, fmt.Errorf("dev: writing the dead letters: %w", err)
 	}
 	return report, nil
-}
-
-func writeFile(path string, write func(*os.File) error) error {
-	if path == "" {
-		return nil
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(write(f), f.Close())
 }

@@ -76,6 +76,7 @@ func (r *run) killWithin(ctx context.Context, i int, p planned) error {
 func (r *run) consumed(ctx context.Context, happened <-chan Kill) (Kill, bool, error) {
 	quiet, _ := patience(r.File.Contract)
 	last, since := progress{}, time.Now()
+	teller := teller{r.Logger, since}
 	for {
 		select {
 		case k := <-happened:
@@ -97,8 +98,9 @@ func (r *run) consumed(ctx context.Context, happened <-chan Kill) (Kill, bool, e
 		case now != last:
 			last, since = now, time.Now()
 		case time.Since(since) > quiet+stuckAfter:
-			return Kill{}, false, fmt.Errorf("dev: the app does not get on: %d of %d records are consumed", now.seen(), now.records)
+			return Kill{}, false, fmt.Errorf("dev: the app does not get on: %d of %d records are consumed; it said last: %s", now.seen(), now.records, r.app.lastLine())
 		}
+		teller.tell(time.Now(), now, time.Since(since), r.File.Contract)
 		if err := sleep(ctx, pollEvery); err != nil {
 			return Kill{}, false, err
 		}

@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/streamrun/streamrun/policies"
@@ -78,4 +79,36 @@ func judge(p progress, unchanged time.Duration, c policies.Contract) outcome {
 	default:
 		return stands
 	}
+}
+
+// tellEvery is how often a run that waits says what for.
+const tellEvery = 5 * time.Second
+
+// A teller says from time to time what is waited for. It is used by one goroutine.
+type teller struct {
+	logger *slog.Logger
+	told   time.Time
+}
+
+// tell logs, unless it has just done so; unchanged is for how long nothing moved.
+func (t *teller) tell(now time.Time, p progress, unchanged time.Duration, c policies.Contract) {
+	if now.Sub(t.told) < tellEvery {
+		return
+	}
+	t.told = now
+	t.logger.Info("waiting", waitsFor(p, unchanged, c)...)
+}
+
+// waitsFor says how far the app is, and what it waits for by its contract.
+func waitsFor(p progress, unchanged time.Duration, c policies.Contract) []any {
+	c = c.WithDefaults()
+	words := []any{"consumed", p.seen(), "of", p.records, "held", p.counts.Held, "retrying", p.counts.Retrying, "unchanged_for", unchanged.Round(100 * time.Millisecond)}
+	switch {
+	case p.counts.Held == 0:
+	case c.OrderBy == policies.ByEventTime:
+		words = append(words, "until", "later events move the watermark")
+	default:
+		words = append(words, "until", "the missing events come", "max_wait", c.MaxWait, "on_timeout", string(c.OnTimeout))
+	}
+	return words
 }

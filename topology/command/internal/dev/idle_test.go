@@ -1,6 +1,8 @@
 package dev
 
 import (
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +42,26 @@ func TestJudge(t *testing.T) {
 	} {
 		if got := judge(progress{10, c.counts}, c.unchanged, c.contract); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestSaysWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	p := progress{records: 9, counts: policies.Counts{Delivered: 8, Held: 3, Lost: 1}}
+	for want, c := range map[string]policies.Contract{
+		"consumed=7 of=9 held=3 retrying=0 unchanged_for=1.2s until=\"the missing events come\" max_wait=2s on_timeout=skip": {MaxWait: 2 * time.Second, OnTimeout: policies.OnTimeoutSkip},
+		"consumed=7 of=9 held=3 retrying=0 unchanged_for=1.2s until=\"later events move the watermark\"":                     {OrderBy: policies.ByEventTime},
+	} {
+		var out strings.Builder
+		at := time.Unix(100, 0)
+		x := teller{slog.New(slog.NewTextHandler(&out, nil)), at}
+		for range 4 {
+			x.tell(at, p, 1230*time.Millisecond, c)
+			at = at.Add(4 * time.Second)
+		}
+		if lines := strings.Split(strings.TrimSpace(out.String()), "\n"); len(lines) != 1 || !strings.HasSuffix(lines[0], "msg=waiting "+want) {
+			t.Errorf("got %q, want %q once", lines, want)
 		}
 	}
 }
