@@ -176,6 +176,13 @@ func (r *run) inside(ctx context.Context) (report *Report, err error) {
 	}
 	r.Logger.Info("broker is up", "brokers", strings.Join(broker.Addrs(), ","), "topic", r.File.Input.Topic, "partitions", r.partitions)
 
+	for i, bad := range r.in.bad {
+		if i == maxProblems {
+			r.Logger.Warn("and more lines like these", "lines", len(r.in.bad)-i)
+			break
+		}
+		r.Logger.Warn("a line is sent as it is, with no key", "line", bad)
+	}
 	if err := r.app.start(); err != nil {
 		return nil, err
 	}
@@ -300,7 +307,7 @@ func (r *run) report(ctx context.Context, end outcome) (*Report, error) {
 		Seed: r.Delivery.Seed, In: len(r.in.events) - len(r.plan.Lost), Copies: len(r.plan.Duplicates), Lost: len(r.plan.Lost), Known: known,
 		Left:   r.baseline.records() - (w.baseline.Delivered - w.baseline.Lost),
 		Counts: minus(w.total, w.baseline), Kills: r.kills, Waits: end == waits, Entities: v.entities,
-		GivenUp: givenUp, Took: took, MaxWait: r.File.Contract.WithDefaults().MaxWait,
+		Keyless: w.keyless(), GivenUp: givenUp, Took: took, MaxWait: r.File.Contract.WithDefaults().MaxWait,
 		Notes: notesOf(w, v, losses), Checks: v.checks, Partitions: r.partitions,
 	}
 	report.Lives, report.CPU = r.app.used()

@@ -43,6 +43,8 @@
 //     waits, while the app comes back, for one that is sent only after it.
 //   - A copy of an event that a kill caught in its transaction is still one duplicate: the
 //     batch is delivered again under the same offsets, and the aborted counts are gone.
+//   - A line of the feed for which the file gives no key is sent as it is, without one:
+//     what the app makes of it is a part of what is verified.
 //   - The app's child runs in a process group of its own; an interrupt at the keyboard
 //     reaches it as a SIGTERM from here.
 package dev

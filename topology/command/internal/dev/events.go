@@ -1,7 +1,6 @@
 package dev
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
@@ -17,7 +16,8 @@ import (
 type event struct {
 	value   any
 	meta    policies.Metadata
-	invalid bool
+	invalid bool            // its metadata are unusable
+	reason  policies.Reason // of its letters, where invalid
 	end     bool
 	key     string
 }
@@ -27,12 +27,13 @@ type event struct {
 func understand(f *config.File, r *record.Record) (event, error) {
 	value, err := f.Decode(r.Value)
 	if err != nil {
-		return event{key: string(r.Key), invalid: true}, err
+		return event{key: string(r.Key), invalid: true, reason: policies.ReasonUndecodable}, err
 	}
 	in := topology.Record[string, any]{Key: string(r.Key), Value: value, Tombstone: r.Value == nil, Timestamp: r.Timestamp, Headers: r.Headers}
 	e := event{value: value, key: in.Key}
+	e.reason = policies.ReasonInvalidMetadata
 	if e.meta, err = f.Metadata(&in); err == nil && e.meta.Entity != in.Key {
-		err = fmt.Errorf("the key is %q, the entity %q", in.Key, e.meta.Entity)
+		e.reason, err = policies.ReasonWrongKey, fmt.Errorf("the key is %q, the entity %q", in.Key, e.meta.Entity)
 	}
 	if err != nil {
 		e.invalid = true
@@ -74,59 +75,64 @@ func (e *event) place() (feed.Place, bool) {
 type input struct {
 	lines  []feed.Event
 	events []event
+	bad    []error // file:line and what is wrong, of lines that are sent with no key
 }
 
 // maxProblems bounds how many bad lines are told.
 const maxProblems = 10
 
-// readFeed reads the events of a feed. Lines that are no JSON, and those for which
-// the file gives no key, are errors with file:line: they could not be sent as what
-// they are.
+// readFeed reads the events of a feed. A line for which the file gives no key is sent
+// as it is, as other producers would do, and becomes a dead letter. A feed without
+// any other line is none; nor is one of which it cannot be said where an entity ends.
 func readFeed(f *config.File, path string) (*input, error) {
 	lines, err := feed.ReadFile(path, feed.Limits{})
 	if err != nil {
 		return nil, err
 	}
+	if len(lines) == 0 {
+		return nil, fmt.Errorf("dev: %s has no events: feed a file with one JSON event a line", path)
+	}
 	in := &input{lines: lines, events: make([]event, len(lines))}
 	var problems []error
 	for i := range lines {
-		if in.events[i], err = feedEvent(f, lines[i].Value); err != nil {
+		keyless, err := error(nil), error(nil)
+		in.events[i], keyless, err = feedEvent(f, lines[i].Value)
+		if keyless != nil {
+			in.bad = append(in.bad, fmt.Errorf("%s:%d: no key: %w", path, lines[i].Line, keyless))
+		}
+		if err != nil {
 			problems = append(problems, fmt.Errorf("%s:%d: %w", path, lines[i].Line, err))
-			if len(problems) == maxProblems {
-				break
-			}
 		}
 	}
-	if len(problems) > 0 {
-		return nil, fmt.Errorf("dev: reading the feed:\n%w", errors.Join(problems...))
+	if len(in.bad) == len(lines) {
+		problems = in.bad
 	}
-	if len(lines) == 0 {
-		return nil, fmt.Errorf("dev: %s has no events: feed a file with one JSON event a line", path)
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("dev: reading the feed:\n%w", errors.Join(problems[:min(len(problems), maxProblems)]...))
 	}
 	return in, nil
 }
 
 // feedEvent finds the key of a line, which is the entity that the file's key
-// expression gives for it.
-func feedEvent(f *config.File, line []byte) (event, error) {
-	line = bytes.TrimSpace(line)
-	value, err := f.Decode(line)
-	if err != nil {
-		return event{}, err
+// expression gives for it. keyless is why it has none; err is what is wrong with the
+// end marker.
+func feedEvent(f *config.File, line []byte) (e event, keyless, err error) {
+	value, keyless := f.Decode(line)
+	if keyless != nil {
+		return event{invalid: true, reason: policies.ReasonUndecodable}, keyless, nil
 	}
-	m, err := f.Metadata(&topology.Record[string, any]{Value: value})
+	m, keyless := f.Metadata(&topology.Record[string, any]{Value: value})
 	if m.Entity == "" {
-		if err == nil {
-			err = errors.New("its entity is empty")
+		if keyless == nil {
+			keyless = errors.New("its entity is empty")
 		}
-		return event{}, fmt.Errorf("no key: %w", err)
+		return event{invalid: true, reason: policies.ReasonInvalidMetadata}, keyless, nil
 	}
 	// With the key known the rest is read as the app will read it.
-	e, err := understand(f, &record.Record{Key: []byte(m.Entity), Value: line})
-	if err != nil && !e.invalid { // the end marker
-		return event{}, err
+	if e, err = understand(f, &record.Record{Key: []byte(m.Entity), Value: line}); e.invalid { // the end marker apart
+		err = nil
 	}
-	return e, nil
+	return e, nil, err
 }
 
 // places gives feed.Losses what it asks for.

@@ -114,12 +114,15 @@ func (r *run) send(ctx context.Context, chunk []feed.Delivery) error {
 		outputs := make([]record.Output, n)
 		now := time.Now().UnixMilli()
 		for i, d := range chunk[:n] {
-			key := []byte(r.in.events[d.Event].meta.Entity)
-			if r.in.events[d.Event].invalid {
-				key = []byte(r.in.events[d.Event].key)
+			// A line without a key has the next partition, as if producers took turns.
+			var key []byte
+			partition := int32(d.Event) % r.partitions
+			if e := &r.in.events[d.Event]; e.key != "" {
+				key = []byte(e.key)
+				partition = topology.Partition(key, r.partitions, 0)
 			}
 			outputs[i] = record.Output{
-				TopicPartition: record.TopicPartition{Topic: r.File.Input.Topic, Partition: topology.Partition(key, r.partitions, 0)},
+				TopicPartition: record.TopicPartition{Topic: r.File.Input.Topic, Partition: partition},
 				Timestamp:      now, Key: key, Value: r.in.lines[d.Event].Value,
 			}
 		}

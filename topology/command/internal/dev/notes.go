@@ -30,7 +30,7 @@ func notesOf(w *world, v *verification, losses []feed.Loss) []Note {
 	for i := range w.deliveries {
 		d := &w.deliveries[i]
 		ended[d.meta.Entity] = ended[d.meta.Entity] || d.end
-		if n, ok := last[d.meta.Entity]; d.meta.HasSequence && (!ok || d.meta.Sequence > n) {
+		if n, ok := last[d.meta.Entity]; !d.invalid && d.meta.HasSequence && (!ok || d.meta.Sequence > n) {
 			last[d.meta.Entity] = d.meta.Sequence
 		}
 	}
@@ -58,16 +58,26 @@ func notesOf(w *world, v *verification, losses []feed.Loss) []Note {
 		if n := len(r.Waiting); n > 0 && r.Unknown == "" {
 			parts = append(parts, fmt.Sprintf("%d events wait for ever", n))
 		}
-		if n, ok := last[id]; w.file.Input.HasEnd() && ok && !ended[id] {
-			parts = append(parts, fmt.Sprintf("without its end: the last event delivered is number %d", n))
-		} else if !ok && w.file.Input.HasEnd() && !ended[id] && len(parts) == 0 {
-			parts = append(parts, "without its end")
+		if n, ok := last[id]; w.file.Input.HasEnd() && !ended[id] {
+			if ok {
+				parts = append(parts, fmt.Sprintf("without its end: the last event delivered is number %d", n))
+			} else if len(parts) == 0 { // none of its events is usable
+				parts = append(parts, "without its end")
+			}
 		}
 		if len(parts) > 0 {
-			notes = append(notes, Note{id, strings.Join(parts, "; ")})
+			notes = append(notes, Note{orNone(id), strings.Join(parts, "; ")})
 		}
 	}
 	return append(notes, wholly(losses, v)...)
+}
+
+// orNone names an entity, or the lack of one.
+func orNone(id string) string {
+	if id == "" {
+		return "(no key)"
+	}
+	return id
 }
 
 // givenUp lists the numbers of events that came too late.

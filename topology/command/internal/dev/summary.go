@@ -21,6 +21,7 @@ type Report struct {
 	Counts     policies.Counts // of this run
 	Kills      []Kill
 	Waits      bool          // what is held waits for ever
+	Keyless    int           // records sent without a key, since their lines give none
 	GivenUp    int           // events whose numbers had been given up when they came
 	Took       time.Duration // at most, from the begin of such a wait until the event came
 	MaxWait    time.Duration // of the contract
@@ -86,6 +87,7 @@ func (r *Report) Summary() string {
 	}{
 		{"of a letter", c.DuplicateOfDLQ},
 		{"superseded", c.Superseded},
+		{"without a key", int64(r.Keyless)},
 		{"given up before it came", int64(r.GivenUp)},
 		{"late", c.LateDropped},
 		{"compensated", c.Compensated},
@@ -196,13 +198,14 @@ func (r *Report) WriteJSON(w io.Writer) error {
 		Kills        []kill           `json:"kills"`
 		Entities     int              `json:"entities"`
 		HeldForEver  bool             `json:"held_for_ever"`
+		Keyless      int              `json:"without_key"`
 		GivenUp      int              `json:"given_up_before_they_came"`
 		Notes        []Note           `json:"notes"`
 		Checks       []Check          `json:"checks"`
 		Summary      string           `json:"summary"`
 	}{
 		"streamrun/v1", "dev", r.OK(), r.Seed, r.Seconds, r.Lives, r.CPU.Seconds(), r.perRecord(), r.Partitions, r.In, r.Copies, r.Lost, r.Known, r.Left, dispositions(r.Counts),
-		inside, open, behind, make([]kill, 0, len(r.Kills)), r.Entities, r.Waits, r.GivenUp, append([]Note{}, r.Notes...), r.Checks, r.Summary(),
+		inside, open, behind, make([]kill, 0, len(r.Kills)), r.Entities, r.Waits, r.Keyless, r.GivenUp, append([]Note{}, r.Notes...), r.Checks, r.Summary(),
 	}
 	for _, k := range r.Kills {
 		document.Kills = append(document.Kills, kill{k.At.String(), k.TransactionalID, k.Open})

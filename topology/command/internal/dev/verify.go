@@ -160,6 +160,9 @@ func verify(w *world) (*verification, error) {
 	c := w.file.Contract.WithDefaults()
 	v := &verification{results: foldOf(w.file, w.deliveries)}
 	v.entities = len(v.results)
+	if v.results[""] != nil { // records without a key, which are of no entity
+		v.entities--
+	}
 	if redelivers(c) {
 		for _, r := range v.results {
 			if len(r.GivenUp) > 0 {
@@ -348,6 +351,8 @@ func (w *world) checkLetters(results map[string]*fold.Result) Check {
 		switch _, wanted := want[p]; {
 		case e == nil || l.Topic != w.file.Input.Topic:
 			d.add("a letter is of %s-%d@%d, which is no event of the input", l.Topic, l.Partition, l.Offset)
+		case e.invalid && l.Reason != e.reason:
+			d.add("%s has a letter because it is %s, not %s", e, l.Reason, e.reason)
 		case unknown[e.folded().Entity], forgotten[p]:
 		case !wanted && (!rejects || l.Reason != policies.ReasonDuplicate):
 			d.add("%s has a letter (%s), but should have none", e, l.Reason)
@@ -367,6 +372,8 @@ func (w *world) checkLetters(results map[string]*fold.Result) Check {
 // String names the event of a delivery.
 func (d *delivery) String() string {
 	switch {
+	case d.invalid && d.key == "":
+		return fmt.Sprintf("a record without a key (partition %d offset %d)", d.partition, d.offset)
 	case d.invalid:
 		return fmt.Sprintf("%s (unusable metadata, partition %d offset %d)", d.key, d.partition, d.offset)
 	case d.meta.HasSequence:
@@ -446,7 +453,7 @@ func (w *world) news() (first, again int) {
 	seen := make(map[name]bool)
 	for i := range w.deliveries {
 		d := &w.deliveries[i]
-		if n := d.name(); !d.before && !seen[n] {
+		if n := d.name(); !d.before && !d.invalid && !seen[n] {
 			seen[n] = true
 			if known[n] {
 				again++
@@ -456,6 +463,17 @@ func (w *world) news() (first, again int) {
 		}
 	}
 	return first, again
+}
+
+// keyless counts the records of this run that have no key.
+func (w *world) keyless() int {
+	n := 0
+	for i := range w.deliveries {
+		if d := &w.deliveries[i]; !d.before && d.key == "" {
+			n++
+		}
+	}
+	return n
 }
 
 func (w *world) thisRun() int {

@@ -82,6 +82,29 @@ func rightWorld(t *testing.T) *world {
 	return w
 }
 
+// addKeyless adds a record that nobody can read, with its letter.
+func (w *world) addKeyless(reason policies.Reason) {
+	r := record.Record{Offset: 70, Value: []byte("{")}
+	e, _ := understand(w.file, &r)
+	w.deliveries = append(w.deliveries, delivery{event: e, partition: 1, offset: r.Offset})
+	w.letters = append(w.letters, letter{Letter: policies.Letter{Topic: "events", Partition: 1, Offset: 70, Reason: reason}})
+	w.sent++
+	w.total.Delivered++
+	w.total.DeadLettered++
+}
+
+func TestVerifyOfARecordWithoutAKey(t *testing.T) {
+	t.Parallel()
+	w := rightWorld(t)
+	w.addKeyless(policies.ReasonUndecodable)
+	if got := verified(t, w); got != "" {
+		t.Error(got)
+	}
+	if v, err := verify(w); err != nil || v.entities != 3 || w.keyless() != 1 || fmt.Sprint(notesOf(w, v, nil)[0]) != "{(no key) dead letters at partition 1 offset 70 (undecodable)}" {
+		t.Errorf("%v, %d entities, %d without a key, notes %v", err, v.entities, w.keyless(), notesOf(w, v, nil))
+	}
+}
+
 // verified returns the answers of the checks that are not as they should be.
 func verified(t *testing.T, w *world) string {
 	t.Helper()
@@ -154,6 +177,8 @@ func TestVerifySeesEveryFault(t *testing.T) {
 		{"a letter that is missing", func(w *world) { w.letters = nil }, []string{"letters: b number 3 has no letter"}},
 		{"a letter too many", func(w *world) { w.letters = append(w.letters, w.letters[0]) }, []string{"letters: b number 3 has a letter (gap_timeout), but should have none"}},
 		{"a letter of an event that was applied", func(w *world) { w.letters[0].Offset = 13 }, []string{"b number 1 has a letter"}},
+		{"a record without a key that has no letter", func(w *world) { w.addKeyless(policies.ReasonUndecodable); w.letters = w.letters[:1] }, []string{"a record without a key (partition 1 offset 70) has no letter"}},
+		{"one that has a letter for another reason", func(w *world) { w.addKeyless(policies.ReasonWrongKey) }, []string{"a record without a key (partition 1 offset 70) has a letter because it is wrong_key, not undecodable"}},
 		{"a letter of no event", func(w *world) { w.letters[0].Offset = 99 }, []string{"events-1@99, which is no event of the input"}},
 		{"an entity that is parked without a reason", func(w *world) { w.stored["c"].parked = true }, []string{"c: parked true, must be false"}},
 		{"an entity that is not parked", func(w *world) { w.stored["b"].parked = false }, []string{"b: parked false, must be true"}},

@@ -51,7 +51,8 @@ func ReadFile(path string, limits Limits) ([]Event, error) {
 }
 
 // Read reads one event a line; blank lines are skipped, and a carriage return
-// before the line end does not belong to the event. An input that begins as gzip
+// before the line end does not belong to the event, nor does a byte order mark before
+// the first. An input that begins as gzip
 // does is decompressed, whatever it is called. What a line says is not looked at: an
 // event that cannot be decoded is for the reader of the topic to judge.
 //
@@ -61,6 +62,9 @@ func Read(name string, r io.Reader, limits Limits) ([]Event, error) {
 	buffered, err := decompressed(r)
 	if err != nil {
 		return nil, fmt.Errorf("feed: reading %s: %w", name, err)
+	}
+	if mark, _ := buffered.Peek(3); string(mark) == "\ufeff" {
+		_, _ = buffered.Discard(3) // they are there
 	}
 	var events []Event
 	total := 0

@@ -17,7 +17,9 @@ func TestReadsOneEventALine(t *testing.T) {
 	t.Parallel()
 	const text = "{\"a\":1}\n\n  \t\n{\"b\":2}\r\n\r\nnot json\n{\"last\":true}"
 	want := []Event{{1, []byte(`{"a":1}`)}, {4, []byte(`{"b":2}`)}, {6, []byte("not json")}, {7, []byte(`{"last":true}`)}}
-	for name, input := range map[string][]byte{"plain": []byte(text), "gzip": gzipped(t, text)} {
+	for name, input := range map[string][]byte{
+		"plain": []byte(text), "gzip": gzipped(t, text), "mark": []byte("\ufeff" + text), "gzip and mark": gzipped(t, "\ufeff"+text),
+	} {
 		got, err := Read(name, iotest.OneByteReader(bytes.NewReader(input)), Limits{})
 		if err != nil {
 			t.Fatal(err)
@@ -98,7 +100,7 @@ func TestReadFile(t *testing.T) {
 
 // The twin splits the text in memory.
 func FuzzRead(f *testing.F) {
-	for _, text := range []string{"", "\n", "a\nb", "a\r\n\r\nb\r\n", "\r", " \n\x00\n", "\x1f\x8b", "\x1f"} {
+	for _, text := range []string{"", "\n", "a\nb", "a\r\n\r\nb\r\n", "\r", " \n\x00\n", "\x1f\x8b", "\x1f", "\ufeffa\n\ufeff"} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
@@ -108,7 +110,7 @@ func FuzzRead(f *testing.F) {
 		}
 		var want []Event
 		total, tooLarge := 0, false
-		for i, line := range bytes.Split(input, []byte("\n")) {
+		for i, line := range bytes.Split(bytes.TrimPrefix(input, []byte("\ufeff")), []byte("\n")) {
 			line = bytes.TrimSuffix(line, []byte("\r"))
 			tooLarge = tooLarge || len(line) > 20
 			if len(bytes.TrimSpace(line)) > 0 {
