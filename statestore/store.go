@@ -10,6 +10,8 @@ import (
 type Spec interface {
 	// StoreName is the identity of the store: its changelog and its metrics bear it.
 	StoreName() string
+	// Formats says what the bytes of its keys and of its values are (serde.Name).
+	Formats() (key, value string)
 }
 
 // A Raw is a store of bytes as a task offers it: uncommitted writes are visible to
@@ -44,6 +46,9 @@ func KeyValue[K, V any](name string, sd serde.KV[K, V]) KeyValueSpec[K, V] {
 
 // StoreName implements Spec.
 func (s KeyValueSpec[K, V]) StoreName() string { return s.name }
+
+// Formats implements Spec.
+func (s KeyValueSpec[K, V]) Formats() (key, value string) { return s.serde.Names() }
 
 // Serde returns the serdes that the store was declared with.
 func (s KeyValueSpec[K, V]) Serde() serde.KV[K, V] { return s.serde }

@@ -18,7 +18,7 @@
 // n-th generation of a rebuild (n >= 2); the meta topic has none.
 //
 //	group                     <app>
-//	transactional id          <app>-<instance>-<worker>
+//	transactional id          <app>-<instance>-<worker>; of the meta topic <app>-meta
 //	changelog of a store      <app>-<store>-changelog       compacted
 //	order of an order node    <app>-<node>-order            compacted
 //	journal                   <app>-<sub>-journal           kept as long as the inputs
@@ -30,7 +30,8 @@
 //	directory of a task       <app>/<sub>_<partition>
 //
 // <sub> is the alphabetically first of a sub-topology's owners of state (stores and
-// orders), or of its sources where it has no state.
+// orders), or of its sources where it has no state, when it was first recorded in the
+// meta topic; a changed sub-topology keeps it.
 //
 // A record with a key goes to the partition murmur2(key) & 0x7fffffff modulo the
 // number of partitions, as Java producers choose it; one with a null key goes to
@@ -39,15 +40,17 @@
 //
 // # Formats of records that other planes write
 //
-// They are drawn here and get golden bytes with the first code that writes them. All
+// They are drawn here and get golden bytes with the first code that writes them (so far
+// 'p', in package runner/internal/meta). All
 // start with a version byte; varint and uvarint are those of encoding/binary, text is
 // a uvarint length and UTF-8 bytes.
 //
-// Meta record (key: kind byte, text name):
+// Meta record (partition 0; key: kind byte, generation uvarint, and of 'p' text name):
 //
-//	'p' plan   of a sub-topology: 1, plan hash (8 bytes), commit it is valid from (varint),
-//	           nodes (uvarint n, n texts)
-//	'n' name   of a sub-topology: 1, text name that its topics bear
+//	'p' plan   of a sub-topology, under the name that its topics bear: 1, plan hash (8 bytes),
+//	           source topics (uvarint n, n texts), in the order of their numbers,
+//	           steps (uvarint n, n x {text name, text kind (source, order, store, gone),
+//	           terms (uvarint n, n x {text name, text value, weight (byte: 0 meaning, 1 amount, 2 label)})})
 //	'g' generation: 1, state (byte: 1 shadow, 2 live, 3 superseded, 4 aborted), plan hash (8 bytes)
 //	's' swap   1, phase (byte: 1 prepare, 2 commit, 3 abort), from, to generation (varint each),
 //	           fence (uvarint n, n x {text topic, varint partition, varint offset})

@@ -68,6 +68,8 @@ func process[K, V, K2, V2 any](s *Stream[K, V], name, op string, rekeys bool, p 
 	}
 	for i, st := range stores {
 		n.Stores[i] = st.StoreName()
+		key, value := st.Formats()
+		n.Bytes = append(n.Bytes, graph.Format{Key: key, Value: value})
 	}
 	n.Wire = func(env graph.Env, next []any) (any, error) {
 		emit := fan[K2, V2](env, next)

@@ -35,7 +35,8 @@ func Source[K, V any](b *Builder, name string, sd serde.KV[K, V], topics ...stri
 	if len(topics) == 0 {
 		topics = []string{name}
 	}
-	n := b.add(&graph.Node{Name: name, Kind: graph.Source, Op: "Source", Topics: topics})
+	kf, vf := sd.Names()
+	n := b.add(&graph.Node{Name: name, Kind: graph.Source, Op: "Source", Topics: topics, Bytes: []graph.Format{{Key: kf, Value: vf}}})
 	text := any(sd.Key) == any(serde.String()) // the key's string may be that of its state
 	n.Wire = func(env graph.Env, next []any) (any, error) {
 		emit := fan[K, V](env, next)

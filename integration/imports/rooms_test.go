@@ -88,6 +88,11 @@ func rooms() []room {
 			why:     shell + "; it knows orders and operators by the topology only",
 		},
 		{
+			path:    "topology/runner/internal/meta",
+			imports: []string{"policies", "topology/internal/task", "topology/internal/record"},
+			why:     "what is recorded, and what it allows, are functions of records and plans",
+		},
+		{
 			path:    "topology/runner/internal/decide",
 			imports: []string{"topology/internal/record", "policies"},
 			why:     pure,

@@ -129,6 +129,8 @@ func classify(err error) error {
 		return exitError{exitMalformed, err, "correct the events, or the expressions of the topology file that read them"}
 	case errors.As(err, &moved):
 		return exitError{exitRefused, err, "put the offsets back; or go on from where they are with --accept-offsets"}
+	case errors.Is(err, runner.ErrChanged):
+		return exitError{exitRefused, err, "put the topology back as it was; or give the changed app another name, and for dev another --data-dir"}
 	case errors.As(err, &count):
 		return exitError{exitRefused, err, "leave --partitions out, or take another --data-dir"}
 	case errors.As(err, &topic):

@@ -139,6 +139,8 @@ type eventSerde struct{ file *File }
 
 func (s eventSerde) Append(dst []byte, e *event) ([]byte, error) { return encodeJSON(dst, e.value) }
 
+func (s eventSerde) SerdeName() string { return "json" }
+
 func (s eventSerde) Decode(b []byte) (*event, error) {
 	v, err := s.file.Decode(b)
 	if err != nil {
@@ -153,4 +155,5 @@ type stateSerde struct{ file *File }
 func (s stateSerde) Append(dst []byte, state any) ([]byte, error) {
 	return s.file.EncodeState(dst, state)
 }
+func (s stateSerde) SerdeName() string            { return "json" }
 func (s stateSerde) Decode(b []byte) (any, error) { return s.file.DecodeState(b) }

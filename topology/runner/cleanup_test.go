@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/streamrun/streamrun/topology"
 	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/kafka/mem"
 	"github.com/streamrun/streamrun/topology/internal/task"
@@ -60,7 +61,7 @@ func TestJournalIsKeptAsLongAsTheInputs(t *testing.T) {
 		{map[string]string{"retention.ms": "9000", "cleanup.policy": "compact,delete"}, map[string]string{"retention.ms": "5000"}, "9000"},
 		{map[string]string{"retention.ms": "9000"}, nil, ""},
 	} {
-		create, _, err := planTopics(plans, found(kafka.Topic{Name: "left", Partitions: 2, Configs: c.left}, kafka.Topic{Name: "right", Partitions: 2, Configs: c.right}))
+		create, _, err := planTopics(topology.Names{App: app}, plans, found(kafka.Topic{Name: "left", Partitions: 2, Configs: c.left}, kafka.Topic{Name: "right", Partitions: 2, Configs: c.right}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,11 +151,13 @@ app-states-changelog [changelog] 0 events false compact w [states] r [states] tr
 app-states-journal [journal] 0 events false delete w [states] r [states] true
 updates [output] 9 events true delete w [states] r [] true
 table [table] 0 events true compact w [states] r [] true
+app-meta [meta] 1  true compact w [states] r [states] true
 topic events false [Describe DescribeConfigs Read]
 topic app-states-changelog false [Describe DescribeConfigs Read Write Create]
 topic app-states-journal false [Describe DescribeConfigs Read Write Create]
 topic updates false [Describe DescribeConfigs Write Create]
 topic table false [Describe DescribeConfigs Write Create]
+topic app-meta false [Describe DescribeConfigs Read Write Create]
 group app false [Describe Read]
 transactional-id app- true [Describe Write]
 `
@@ -186,6 +189,7 @@ func TestCompareTopicsChangesNothing(t *testing.T) {
 			{"app-states-journal", true, 5, "delete"},
 			{"updates", false, 0, ""},
 			{"table", false, 0, ""},
+			{"app-meta", false, 0, ""},
 		}
 		if diff := cmp.Diff(want, findings); err != nil || diff != "" {
 			t.Errorf("%v (-want +got):\n%s", err, diff)

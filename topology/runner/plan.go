@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ const (
 	RoleDeadLetters Role = "dead letters"
 	RoleOutput      Role = "output"
 	RoleTable       Role = "table"
+	RoleMeta        Role = "meta"
 )
 
 // A TopicPlan is a topic that an app reads or writes, as the app wants it.
@@ -99,13 +101,20 @@ func PlanTopics(topo *topology.Topology, planned map[string]int32) TopicsPlan {
 			}
 		}
 	}
+	names := topology.Names{App: topo.App()}
+	m := metaTopic(names)
+	of := topic(m.name, m.role)
+	of.Partitions, of.Any, of.Cleanup, of.Created = 1, true, m.cleanup(), true
+	for _, p := range plans {
+		of.Writers, of.Readers = append(of.Writers, p.Sub.Name), append(of.Readers, p.Sub.Name)
+	}
 	for i := range plan.Topics {
 		t := &plan.Topics[i]
 		if n := planned[t.Name]; n > 0 {
 			t.Partitions, t.Created = n, true
 		}
 	}
-	plan.ACLs = acls(topology.Names{App: topo.App()}, plan.Topics)
+	plan.ACLs = acls(names, plan.Topics)
 	return plan
 }
 
@@ -156,8 +165,19 @@ func CompareTopics(ctx context.Context, topo *topology.Topology, cluster kafka.C
 			err = closing
 		}
 	}()
-	plans := task.Plans(topo)
-	found, err := lookAtTopics(ctx, admin, plans)
+	names := topology.Names{App: topo.App()}
+	recorded, err := readMeta(ctx, cluster, admin, names, 0)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	plans, _, notes, changed := settlePlans(topo.App(), task.Plans(topo), recorded)
+	if changed != nil {
+		plans, problems = task.Plans(topo), []error{changed}
+	}
+	for _, n := range notes {
+		doubted = append(doubted, errors.New(n))
+	}
+	found, err := lookAtTopics(ctx, admin, names, plans)
 	if found == nil {
 		return nil, nil, nil, err
 	}
@@ -173,10 +193,11 @@ func CompareTopics(ctx context.Context, topo *topology.Topology, cluster kafka.C
 			found[name] = kafka.Topic{Name: name, Partitions: n}
 		}
 	}
-	if _, _, wrong := planTopics(plans, found); wrong != nil {
-		problems = []error{wrong}
+	if _, _, wrong := planTopics(names, plans, found); wrong != nil {
 		if joined, ok := wrong.(interface{ Unwrap() []error }); ok {
-			problems = joined.Unwrap()
+			problems = append(problems, joined.Unwrap()...)
+		} else {
+			problems = append(problems, wrong)
 		}
 	}
 	return findings, problems, append(doubted, doubts(plans, found)...), nil

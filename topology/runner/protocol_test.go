@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/streamrun/streamrun/topology"
 	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/kafka/mem"
 	"github.com/streamrun/streamrun/topology/internal/record"
@@ -25,6 +26,9 @@ type script struct {
 
 func (s *script) Producer(opts kafka.ProducerOptions) (kafka.Producer, error) {
 	p, err := s.Cluster.Producer(opts)
+	if opts.TransactionalID == (topology.Names{App: app}).Meta() {
+		return p, err // the scripts are about workers
+	}
 	return &scripted{p, s}, err
 }
 

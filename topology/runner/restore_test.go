@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/streamrun/streamrun/topology"
 	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/kafka/mem"
 	"github.com/streamrun/streamrun/topology/internal/record"
@@ -48,7 +49,9 @@ func (a *readsAdmin) Committed(ctx context.Context, group string, parts []record
 }
 
 func (a *readsAdmin) EndOffsets(ctx context.Context, parts []record.TopicPartition) (map[record.TopicPartition]kafka.Marks, error) {
-	a.note("ends")
+	if parts[0].Topic != (topology.Names{App: app}).Meta() {
+		a.note("ends")
+	}
 	return a.Admin.EndOffsets(ctx, parts)
 }
 

@@ -18,13 +18,13 @@ import (
 
 // A Runner runs one instance of an app. New makes one.
 type Runner struct {
-	names   topology.Names
-	plans   []*task.Plan
-	cfg     Config
-	cluster kafka.Cluster // nil: Config.Brokers
-	started atomic.Bool
-	status  *status
-	watch   *watch
+	names    topology.Names
+	declared []*task.Plan
+	cfg      Config
+	cluster  kafka.Cluster // nil: Config.Brokers
+	started  atomic.Bool
+	status   *status
+	watch    *watch
 }
 
 // New returns a runner of the topology. Nothing is connected before Run.
@@ -48,7 +48,7 @@ func newRunner(topo *topology.Topology, cluster kafka.Cluster, cfg Config) (*Run
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	r := &Runner{names: topology.Names{App: topo.App()}, plans: task.Plans(topo), cfg: cfg, cluster: cluster, status: &status{listen: cfg.Listener}}
+	r := &Runner{names: topology.Names{App: topo.App()}, declared: task.Plans(topo), cfg: cfg, cluster: cluster, status: &status{listen: cfg.Listener}}
 	r.watch = newWatch(topo.App(), r.status, cfg.now)
 	return r, nil
 }
@@ -98,9 +98,6 @@ func (r *Runner) Run(ctx context.Context) (err error) {
 		Runner: r, cluster: cluster, admin: admin, home: home, members: newMembership(),
 		log: r.cfg.Logger.With("app", r.names.App, "instance", home.instance),
 	}
-	for _, p := range r.plans {
-		rn.sources = append(rn.sources, p.Sources)
-	}
 	err = rn.run(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil // it had not begun
@@ -116,6 +113,7 @@ type run struct {
 	home    *home
 	log     *slog.Logger
 	members *membership
+	plans   []*task.Plan     // as the app has recorded them
 	sources [][]string       // source topics of each plan
 	counts  map[string]int32 // partitions of every topic
 	stores  *stores
@@ -143,8 +141,11 @@ func (r *run) fail(err error) {
 }
 
 func (r *run) run(ctx context.Context) (err error) {
-	if r.counts, err = prepareTopics(ctx, r.admin, r.plans, r.log); err != nil {
+	if err := r.settle(ctx); err != nil {
 		return err
+	}
+	for _, p := range r.plans {
+		r.sources = append(r.sources, p.Sources)
 	}
 	if r.stores, err = r.openStores(ctx); err != nil {
 		return err

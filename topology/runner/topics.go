@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/streamrun/streamrun/topology"
 	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/task"
 )
@@ -67,6 +68,10 @@ func written(p *task.Plan) []wanted {
 	return all
 }
 
+// metaTopic is the topic in which the app records what it is. One partition of it is
+// used.
+func metaTopic(names topology.Names) *wanted { return &wanted{names.Meta(), internal, true, RoleMeta} }
+
 // cleanup returns the cleanup policy that the topic is created with.
 func (w *wanted) cleanup() string {
 	if w.compact {
@@ -87,7 +92,7 @@ const (
 
 // planTopics says which topics are to be created, and how many partitions every
 // topic of the plans will have then; or everything that is wrong with what exists.
-func planTopics(plans []*task.Plan, found map[string]kafka.Topic) (create []kafka.Topic, counts map[string]int32, err error) {
+func planTopics(names topology.Names, plans []*task.Plan, found map[string]kafka.Topic) (create []kafka.Topic, counts map[string]int32, err error) {
 	counts = map[string]int32{}
 	for name, t := range found {
 		counts[name] = t.Partitions
@@ -116,6 +121,12 @@ func planTopics(plans []*task.Plan, found map[string]kafka.Topic) (create []kafk
 				errs = append(errs, problem)
 			}
 		}
+	}
+	m := metaTopic(names)
+	if _, exists := found[m.name]; !exists {
+		create = append(create, kafka.Topic{Name: m.name, Partitions: 1, Configs: map[string]string{cleanupPolicy: m.cleanup()}})
+	} else if problem := m.cleans(found[m.name].Configs); problem != nil {
+		errs = append(errs, problem)
 	}
 	if len(errs) > 0 {
 		return nil, nil, &TopicsError{errs}
@@ -162,8 +173,8 @@ func sourcePartitions(p *task.Plan, found map[string]kafka.Topic) (int32, error)
 
 // lookAtTopics returns the topics of the plans that exist, with their configs; those
 // without, where only the configs may not be seen.
-func lookAtTopics(ctx context.Context, admin kafka.Admin, plans []*task.Plan) (map[string]kafka.Topic, error) {
-	found, err := admin.Describe(ctx, topicsOf(plans)...)
+func lookAtTopics(ctx context.Context, admin kafka.Admin, names topology.Names, plans []*task.Plan) (map[string]kafka.Topic, error) {
+	found, err := admin.Describe(ctx, append(topicsOf(plans), names.Meta())...)
 	if err != nil {
 		return nil, fmt.Errorf("runner: looking at the topics: %w", err)
 	}
@@ -180,9 +191,9 @@ func lookAtTopics(ctx context.Context, admin kafka.Admin, plans []*task.Plan) (m
 
 // prepareTopics checks and creates the topics of the plans, and returns how many
 // partitions each has.
-func prepareTopics(ctx context.Context, admin kafka.Admin, plans []*task.Plan, log *slog.Logger) (map[string]int32, error) {
+func prepareTopics(ctx context.Context, admin kafka.Admin, names topology.Names, plans []*task.Plan, log *slog.Logger) (map[string]int32, error) {
 	for limit := time.NewTimer(appearWait); ; {
-		found, err := lookAtTopics(ctx, admin, plans)
+		found, err := lookAtTopics(ctx, admin, names, plans)
 		if errors.Is(err, kafka.ErrNotAuthorized) && found != nil {
 			log.Warn("the configs of the topics are not checked, and the journal is created with the cluster's retention", "err", err)
 			err = nil
@@ -190,7 +201,7 @@ func prepareTopics(ctx context.Context, admin kafka.Admin, plans []*task.Plan, l
 		if err != nil {
 			return nil, err
 		}
-		create, counts, err := planTopics(plans, found)
+		create, counts, err := planTopics(names, plans, found)
 		if err != nil || len(create) == 0 {
 			limit.Stop()
 			for _, doubt := range doubts(plans, found) {

@@ -61,12 +61,12 @@ func TestPlanTopics(t *testing.T) {
 	}{
 		{
 			name: "all missing but the source", plans: one, found: found(kafka.Topic{Name: "events", Partitions: 3}),
-			create: map[string]string{"app-states-changelog": "compact", "app-states-journal": "delete", "updates": "delete", "table": "compact"},
+			create: map[string]string{"app-states-changelog": "compact", "app-states-journal": "delete", "updates": "delete", "table": "compact", "app-meta": "compact"},
 		},
 		{
 			name: "public topics have any number", plans: one,
 			found:  found(kafka.Topic{Name: "events", Partitions: 3}, kafka.Topic{Name: "updates", Partitions: 7}, kafka.Topic{Name: "table", Partitions: 1}),
-			create: map[string]string{"app-states-changelog": "compact", "app-states-journal": "delete"},
+			create: map[string]string{"app-states-changelog": "compact", "app-states-journal": "delete", "app-meta": "compact"},
 		},
 		{
 			name: "internal topics have the task's", plans: one,
@@ -87,7 +87,7 @@ func TestPlanTopics(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			create, counts, err := planTopics(c.plans, c.found)
+			create, counts, err := planTopics(topology.Names{App: app}, c.plans, c.found)
 			if len(c.errs) > 0 {
 				if err == nil {
 					t.Fatalf("no error; created %v", create)
@@ -105,6 +105,12 @@ func TestPlanTopics(t *testing.T) {
 			got := map[string]string{}
 			for _, topic := range create {
 				got[topic.Name] = topic.Configs["cleanup.policy"]
+				if topic.Name == "app-meta" {
+					if topic.Partitions != 1 {
+						t.Errorf("%s: created with %d partitions", topic.Name, topic.Partitions)
+					}
+					continue
+				}
 				if topic.Partitions != 3 || counts[topic.Name] != 3 {
 					t.Errorf("%s: created with %d partitions, counted as %d", topic.Name, topic.Partitions, counts[topic.Name])
 				}

@@ -37,6 +37,7 @@ type Node struct {
 
 	Topics []string // of a Source, a Sink or a TableSink
 	Stores []string // that the node may open; of a TableSink the one it publishes
+	Bytes  []Format // of a Source, one; of a Processor, of each store
 	Order  any      // topology.Order of an Order node
 	DLQ    string   // dead-letter topic of an Order node
 	Rekeys bool     // its output may have another key than its input
@@ -46,6 +47,9 @@ type Node struct {
 	// types behind any are known to the typed function that added the node.
 	Wire func(env Env, next []any) (handler any, err error)
 }
+
+// A Format says what the bytes of keys and values are.
+type Format struct{ Key, Value string }
 
 // A Graph is a topology under construction.
 type Graph struct {

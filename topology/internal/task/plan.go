@@ -1,10 +1,7 @@
 package task
 
 import (
-	"encoding/binary"
 	"slices"
-
-	"github.com/cespare/xxhash/v2"
 
 	"github.com/streamrun/streamrun/topology"
 	"github.com/streamrun/streamrun/topology/internal/graph"
@@ -18,7 +15,8 @@ type Plan struct {
 	Sources    []string // source topics: a task reads one partition of each
 	Changelogs []Changelog
 	Journal    string // topic
-	Hash       uint64 // of everything that gives the state its meaning
+	Hash       uint64 // of everything that decides what becomes of an event, as far as the plan knows it
+	Steps      []PlanStep
 
 	sources []*graph.Node  // of each source topic
 	order   topology.Order // nil without an order
@@ -39,19 +37,7 @@ func Plans(t *topology.Topology) []*Plan {
 	for _, sub := range t.Subs() {
 		p := &Plan{Names: topology.Names{App: t.App()}, Sub: sub, Sources: sub.Topics, tables: make([][]string, len(sub.Stores))}
 		p.Journal = p.Names.Journal(sub.Name)
-		h := xxhash.New()
-		word := func(words ...string) {
-			for _, w := range words {
-				var n [8]byte
-				binary.BigEndian.PutUint64(n[:], uint64(len(w)))
-				_, _ = h.Write(n[:])
-				_, _ = h.WriteString(w)
-			}
-		}
 		for _, n := range sub.Nodes {
-			word(n.Name, n.Kind.String())
-			word(n.Topics...)
-			word(n.Stores...)
 			switch n.Kind {
 			case graph.Source:
 				for range n.Topics {
@@ -60,7 +46,6 @@ func Plans(t *topology.Topology) []*Plan {
 			case graph.Order:
 				p.node, p.order = n, n.Order.(topology.Order)
 				p.Changelogs = append(p.Changelogs, Changelog{p.Names.Order(n.Name), 0})
-				word(p.order.Contract().Table())
 			case graph.TableSink:
 				i := slices.Index(sub.Stores, n.Stores[0])
 				p.tables[i] = append(p.tables[i], n.Topics...)
@@ -71,7 +56,7 @@ func Plans(t *topology.Topology) []*Plan {
 			p.stores = append(p.stores, p.Names.Changelog(s))
 			p.Changelogs = append(p.Changelogs, Changelog{p.stores[i], 1 + i})
 		}
-		p.Hash = h.Sum64()
+		p.identify()
 		plans = append(plans, p)
 	}
 	return plans

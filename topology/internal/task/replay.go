@@ -26,6 +26,20 @@ type Replay struct {
 // offset to, to not included.
 type Reader func(source int, from, to int64) ([]record.Record, error)
 
+// A PlanError says that a commit was made under another plan, so that folding it
+// again under this one means nothing.
+type PlanError struct {
+	Task   string
+	Commit int64
+	Was    uint64 // plan hash
+	Is     uint64
+}
+
+// Error implements error.
+func (e *PlanError) Error() string {
+	return fmt.Sprintf("task %s: journal of commit %d: plan hash %016x, this topology has %016x", e.Task, e.Commit, e.Was, e.Is)
+}
+
 // NewReplay starts a replay at the beginning of the journal.
 func NewReplay(p *Plan, partition int32, o Options, read Reader) (*Replay, error) {
 	r := &Replay{plan: p, partition: partition, options: o, read: read, backend: statestore.NewMemory(), starts: make([]Start, len(p.Sources))}
@@ -42,10 +56,10 @@ func (r *Replay) open() (err error) {
 
 // Commit folds one journal record; j is in the order of the journal. A difference
 // between what the journal says and what comes out is an error: the replayed code
-// is not the code that wrote the journal.
+// is not the code that wrote the journal. A commit under another plan is a *PlanError.
 func (r *Replay) Commit(j JournalRecord) error {
 	if j.Plan != r.plan.Hash {
-		return fmt.Errorf("task %s: journal of commit %d: plan hash %016x, this topology has %016x", r.task.name, j.Commit, j.Plan, r.plan.Hash)
+		return &PlanError{r.task.name, j.Commit, j.Plan, r.plan.Hash}
 	}
 	if want := r.commit + 1; j.Commit != want && !r.continued || r.continued && j.Commit != r.commit+1 {
 		return fmt.Errorf("task %s: journal: commit %d where %d is next", r.task.name, j.Commit, want)

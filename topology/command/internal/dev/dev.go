@@ -17,6 +17,7 @@ import (
 	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/kafka/wire"
 	"github.com/streamrun/streamrun/topology/internal/task"
+	"github.com/streamrun/streamrun/topology/runner"
 )
 
 // Options says what a run does.
@@ -108,7 +109,7 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, table.close(), letters.close()) }()
-	run := &run{Options: o, table: table, letters: letters, in: in, plan: plan, planned: kills, segments: segments, task: task.Plans(topo)[0], readable: map[int64]int64{}}
+	run := &run{Options: o, table: table, letters: letters, in: in, plan: plan, planned: kills, segments: segments, topology: topo, task: task.Plans(topo)[0], readable: map[int64]int64{}}
 	report, err = run.inside(ctx)
 	if report != nil {
 		report.Seconds = time.Since(began).Seconds()
@@ -140,6 +141,7 @@ type run struct {
 	segments []segment // one for each planned kill, and one more
 	table    *output
 	letters  *output
+	topology *topology.Topology
 	task     *task.Plan
 
 	app        *child
@@ -169,6 +171,9 @@ func (r *run) inside(ctx context.Context) (report *Report, err error) {
 	}
 	defer func() { err = errors.Join(err, r.cluster.Close()) }()
 	if r.topics, err = openTopics(r.cluster); err != nil {
+		return nil, err
+	}
+	if err := r.unchanged(ctx); err != nil {
 		return nil, err
 	}
 	if err := r.prepare(ctx); err != nil {
@@ -222,6 +227,21 @@ func (r *run) arguments(brokers []string) []string {
 		return append(args, "--store", "memory")
 	}
 	return append(args, "--data-dir", filepath.Join(r.DataDir, "app"))
+}
+
+// unchanged refuses a file that the app of the data directory was not made from,
+// before an event is fed that it would not read.
+func (r *run) unchanged(ctx context.Context) error {
+	_, problems, _, err := runner.CompareTopics(ctx, r.topology, r.cluster, nil)
+	if err != nil {
+		return fmt.Errorf("dev: looking at the data directory: %w", err)
+	}
+	for _, p := range problems {
+		if errors.Is(p, runner.ErrChanged) {
+			return p
+		}
+	}
+	return nil
 }
 
 // prepare creates the input topic, or looks at the one that is there, and remembers

@@ -2,11 +2,13 @@ package dev
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/streamrun/streamrun/policies"
 	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/record"
+	"github.com/streamrun/streamrun/topology/internal/task"
 )
 
 // baseline is what an earlier run on the data directory left.
@@ -153,6 +155,11 @@ func (r *run) readTask(w *world, t *taskTopics) error {
 		return nil
 	}
 	again, err := t.replay()
+	var other *task.PlanError
+	if errors.As(err, &other) {
+		w.replanned = fmt.Sprintf("the contract was changed since: %v", other)
+		return nil
+	}
 	if err != nil {
 		w.refold = err.Error()
 		return nil //nolint:nilerr // that it cannot be folded again is the answer

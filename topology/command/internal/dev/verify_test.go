@@ -168,6 +168,7 @@ func TestVerifySeesEveryFault(t *testing.T) {
 			w.stored["x"] = &entity{value: []byte("1")}
 			w.table["x"] = []byte("1")
 		}, []string{"x has a state, but no event of it was delivered"}},
+		{"another second fold, where another one means nothing", func(w *world) { w.refold, w.replanned = "row x", "plan" }, []string{"folded again from inputs and journal: row x"}},
 		{"another second fold", func(w *world) { w.refold = "row x" }, []string{"folded again from inputs and journal: row x"}},
 		{"counts that do not add up", func(w *world) { w.total.Delivered++ }, []string{"they do not add up"}},
 		{"a duplicate taken for a late one", func(w *world) { w.total.Duplicate, w.total.LateDropped = 0, 1 }, []string{"late: 1, must be 0"}},
