@@ -33,8 +33,9 @@ func Ordered[K, V any](s *Stream[K, V], o OrderSpec[K, V]) *Stream[K, V] {
 	if o.Err != nil {
 		n.Errs = append(n.Errs, n.Fail("%w", o.Err))
 	}
-	// Every path from the source runs through this order, or Build refuses it.
-	facts := policies.Facts{SequencedPaths: true}
+	// Every path from the source runs through this order, or Build refuses it. What only
+	// exactly once asks for is for the runner to ask, which knows the guarantee.
+	facts := policies.Facts{SequencedPaths: true, AtLeastOnce: true}
 	if err := o.Contract.Validate(facts); err != nil {
 		n.Errs = append(n.Errs, n.Fail("%w", err))
 	}

@@ -135,6 +135,8 @@ func classify(err error) error {
 		return exitError{exitRefused, err, "leave --partitions out, or take another --data-dir"}
 	case errors.As(err, &topic):
 		return exitError{exitRefused, err, "do what each line says, then start again; topics plan --live lists every topic"}
+	case errors.Is(err, dev.ErrNothingOpen):
+		return exitError{exitUsage, err, "leave --kill out, or try the file under guarantee: exactly_once"}
 	case errors.As(err, &many):
 		return exitError{exitUsage, err, "lower partitions in the topology file; --partitions overrides that of the input"}
 	case errors.As(err, &out):

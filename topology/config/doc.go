@@ -52,7 +52,7 @@
 //
 //	kafka:
 //	  brokers: localhost:9092       # or a list, or several with commas
-//	  guarantee: exactly_once       # at_least_once: not in this version
+//	  guarantee: exactly_once       # or at_least_once
 //	  partitioner: murmur2          # as Java producers
 //	  commit_interval: 100ms
 //	  transaction_timeout: 10s

@@ -30,9 +30,6 @@ func (r *reader) readKafka(v value) Kafka {
 		k.Brokers = r.brokers(b)
 	}
 	enum(f, "guarantee", &k.Guarantee, ExactlyOnce, AtLeastOnce)
-	if g, ok := f.get("guarantee"); ok && k.Guarantee == AtLeastOnce {
-		r.add(CodeNotYet, g.at, g.path, "guarantee %q is not there in this version; leave it empty for %q", AtLeastOnce, ExactlyOnce)
-	}
 	// Sources that are partitioned otherwise come with a later version; that the key
 	// is here now keeps files the same.
 	partitioner := "murmur2"

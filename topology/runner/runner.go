@@ -48,7 +48,11 @@ func newRunner(topo *topology.Topology, cluster kafka.Cluster, cfg Config) (*Run
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	r := &Runner{names: topology.Names{App: topo.App()}, declared: task.Plans(topo), cfg: cfg, cluster: cluster, status: &status{listen: cfg.Listener}}
+	plans := task.Plans(topo)
+	if err := checkContracts(plans, cfg.Guarantee); err != nil {
+		return nil, err
+	}
+	r := &Runner{names: topology.Names{App: topo.App()}, declared: plans, cfg: cfg, cluster: cluster, status: &status{listen: cfg.Listener}}
 	r.watch = newWatch(topo.App(), r.status, cfg.now)
 	return r, nil
 }

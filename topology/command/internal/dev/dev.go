@@ -68,6 +68,9 @@ func (e *PartitionsError) Error() string {
 	return fmt.Sprintf("dev: topic %s in %s has %d partitions, %d were asked for", e.Topic, e.DataDir, e.Have, e.Asked)
 }
 
+// ErrNothingOpen says that the app has no transactions to be killed in.
+var ErrNothingOpen = errors.New("dev: --kill kills the app inside open transactions, and under guarantee: at_least_once it has none")
+
 // A TooManyError says that a topic is to have more than MaxPartitions.
 type TooManyError struct {
 	Topic string
@@ -100,6 +103,9 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 	topo, err := o.File.Topology()
 	if err != nil {
 		return nil, err
+	}
+	if o.Kills > 0 && o.File.Kafka.Guarantee == config.AtLeastOnce {
+		return nil, ErrNothingOpen
 	}
 	if err := checkPartitions(&o); err != nil {
 		return nil, err
