@@ -41,9 +41,11 @@ type DB struct {
 	flushing []*entry // that the flush under way began with
 	moved    bool     // positions changed since the last checkpoint
 	live     bool
+	trailing bool // CaughtUp was called
 	bounds   bounds
 	renew    bool      // the next flush writes a checkpoint in any case
 	wall     time.Time // as of which the positions were the ends of the changelogs
+	written  time.Time // wall of the last checkpoint
 	size     int64     // of what is on disk
 	err      error
 	asked    int // flushes that were asked for
@@ -56,12 +58,14 @@ type DB struct {
 }
 
 func newDB(dir string, o Options, f *os.File, d *badgerDisk) *DB {
-	return &DB{
+	db := &DB{
 		options: o, dir: dir, lock: f, disk: o.wrap(d), broken: d.log.broken,
-		rows: newMemory(), bounds: o.bounds(false), wall: o.Now(),
+		rows: newMemory(), bounds: o.bounds(false),
 		kick: make(chan struct{}, 1), progress: make(chan struct{}, 1),
 		stop: make(chan struct{}), ended: make(chan struct{}),
 	}
+	db.wall = o.Now()
+	return db
 }
 
 // Refused returns why what was in the directory was not used, or nil if it was, or if
@@ -76,6 +80,18 @@ func (db *DB) Live() {
 	db.live, db.bounds = true, db.options.bounds(true)
 	db.mu.Unlock()
 	signal(db.kick)
+}
+
+// CaughtUp says of a restore that goes on as long as its changelogs do, a standby's, that
+// its positions were the ends of the changelogs at a time, or beyond. From then on rows
+// are on disk a second after their Apply, as after Live.
+func (db *DB) CaughtUp(at time.Time) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.trailing = true
+	if at.After(db.wall) {
+		db.wall = at
+	}
 }
 
 // Get implements statestore.Backend.

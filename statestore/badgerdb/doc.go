@@ -25,9 +25,10 @@
 //
 // # The directory
 //
-//	DIR/lock      held while a process has it open
-//	DIR/rows/     Badger's files; the directory format, 1, is the external number in MANIFEST
-//	DIR/refused/  rows on their way out
+//	DIR/lock        held while a process has it open
+//	DIR/rows/       Badger's files; the directory format, 1, is the external number in MANIFEST
+//	DIR/rows/stand  a copy of the stand, for Peek; nothing else reads it
+//	DIR/refused/    rows on their way out
 //
 // Badger's entries; the first byte of a key is the kind, numbers are big endian:
 //
@@ -50,7 +51,8 @@
 //  2. A row may be ahead of the checkpoint. A restore applies the changelog from the
 //     checkpoint on and ends with the same rows.
 //  3. The wall time of a checkpoint is a time at which its positions were the ends of
-//     the changelogs, or before that. So it stands still during a restore.
+//     the changelogs, or before that. So it stands still during a restore, but for what
+//     CaughtUp says.
 //  4. A row that is not on disk is pinned in memory; what is pinned is bounded.
 //  5. A DB that failed takes and gives nothing more.
 //

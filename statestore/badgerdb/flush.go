@@ -20,9 +20,9 @@ func (db *DB) start() {
 			select {
 			case <-ticks:
 				db.mu.Lock()
-				live := db.live
+				waits := !db.live && !db.trailing
 				db.mu.Unlock()
-				if !live {
+				if waits {
 					continue
 				}
 			case <-db.kick:
@@ -48,22 +48,27 @@ type flusher struct {
 // checkpoint, since the restore that starts there writes it again.
 func (f *flusher) flush() error {
 	f.mu.Lock()
-	asked, now := f.asked, f.options.Now()
-	// An old checkpoint is written anew while its positions are known to be the ends.
-	old := f.live && (f.renew || f.options.Origin.DeleteRetention > 0 && now.Sub(f.wall) > f.options.Origin.limit()/8)
+	asked := f.asked
+	if f.live {
+		f.wall = f.options.Now()
+	}
+	// An old checkpoint is written anew while its positions are known to have been the
+	// ends since.
+	age := f.wall.Sub(f.written)
+	old := age > 0 && (f.renew || f.options.Origin.DeleteRetention > 0 && age > f.options.Origin.limit()/8)
 	f.renew = false
 	var err error
 	if len(f.rows.dirty) > 0 || f.moved || old {
-		if f.live {
-			f.wall = now
-		}
+		f.written = f.wall
 		list := f.rows.dirty
 		f.flushing, f.rows.dirty = list, f.spare
 		f.moved = false
 		s := &stand{layout: f.options.Origin.Layout, checkpoint: f.options.Origin.checkpoint(f.positions, f.wall)}
 		f.mu.Unlock()
 
-		err = f.write(list, s)
+		if err = f.write(list, s); err == nil {
+			f.note(s)
+		}
 		size := f.disk.size()
 
 		f.mu.Lock()

@@ -50,6 +50,7 @@ func Open(dir string, o Options) (*DB, error) {
 			}
 		}
 	}
+	db.written = db.wall
 	db.start()
 	return db, nil
 }
