@@ -55,8 +55,9 @@ func rooms() []room {
 		},
 
 		{path: "topology/internal/kafka", imports: []string{"topology/internal/record"}, why: "the seam names what is needed of Kafka; drivers are behind it"},
-		{path: "topology/internal/kafka/mem", imports: []string{"topology/internal/kafka", "topology/internal/record"}, tests: []string{"topology/internal/kafka/kafkatest"}, why: driver},
-		{path: "topology/internal/kafka/wire", imports: []string{"topology/internal/kafka", "topology/internal/record", "topology/security"}, tests: []string{"topology/internal/kafka/kafkatest", "topology/embedded"}, why: driver},
+		{path: "topology/internal/kafka/assign", imports: []string{"topology/internal/record"}, why: "who gets which task is a function of its arguments, the same for all drivers"},
+		{path: "topology/internal/kafka/mem", imports: []string{"topology/internal/kafka", "topology/internal/kafka/assign", "topology/internal/record"}, tests: []string{"topology/internal/kafka/kafkatest"}, why: driver},
+		{path: "topology/internal/kafka/wire", imports: []string{"topology/internal/kafka", "topology/internal/kafka/assign", "topology/internal/record", "topology/security"}, tests: []string{"topology/internal/kafka/kafkatest", "topology/embedded"}, why: driver},
 		{path: "topology/internal/kafka/kafkatest", imports: []string{"topology/internal/kafka", "topology/internal/record"}, why: "one suite for all drivers knows none of them"},
 		{path: "topology/internal/metrics", imports: []string{"policies"}, why: "names and help of the metrics, and nothing that is measured"},
 		{path: "topology/embedded", why: "the broker knows nothing of its clients"},

@@ -143,6 +143,9 @@ type GroupOptions struct {
 	Topics           []string
 	SessionTimeout   time.Duration // 0: 45 s
 	RebalanceTimeout time.Duration // 0: 60 s
+	// Standbys is how many other members keep the state of a task warm; what the member
+	// says that leads a generation counts.
+	Standbys int
 }
 
 // A Group is a member of a consumer group, for membership only: it reads nothing.
@@ -164,6 +167,16 @@ type GroupHandler interface {
 	Revoked(partitions []record.TopicPartition)
 	// Lost is Revoked without the right to commit: session lost or fenced.
 	Lost(partitions []record.TopicPartition)
+	// State returns how much this member has of the state of tasks that it does not
+	// hold, by task number: a task that moves goes to whoever has most of it. A task
+	// number stands for all tasks with partitions of that number. It is called before
+	// every join, and must return soon.
+	State() map[int32]int64
+	// Standby tells the numbers of the tasks, sorted, whose state this member is to keep
+	// warm: all of them, once in every generation, after Assigned and before Revoked. A
+	// task that the member still has, and is about to be told Revoked of, may be among
+	// them. It must return soon.
+	Standby(numbers []int32)
 }
 
 // Topic describes a topic, wanted or found.

@@ -25,6 +25,9 @@ func groupCases() []kase {
 		{name: "group/StaticReplaced", rule: "a static member's place taken by another: its old member id is ErrUnknownMember", needs: []Feature{StaticMembership}, run: staticReplaced},
 		{name: "group/Lost", rule: "a member that was removed is told Lost of everything, joins again, and cannot commit as who it was", needs: []Feature{KickMember}, run: lost},
 		{name: "group/StaleGeneration", rule: "SendOffsets with another generation is ErrIllegalGeneration, of another member ErrUnknownMember, and neither ends the transaction", run: staleGeneration},
+		{name: "group/StatePreferred", rule: "a task that moves goes to the member with most state of it, and one that must give up tasks gives up those", run: statePreferred},
+		{name: "group/Standbys", rule: "each task has as many standbys as were asked for or members are there, spread evenly, never its owner; all of them are told after Assigned", run: standbys},
+		{name: "group/StandbyUntilAssigned", rule: "a member that waits for a task to be let go stands by for it until then", run: standbyUntilAssigned},
 		{name: "group/ClusterClose", rule: "closing the cluster ends Run", run: groupClusterClose},
 	}
 }
@@ -36,16 +39,19 @@ const session = 3 * prompt
 // A told is one call of a handler.
 type told struct {
 	who    string
-	what   string // assigned, revoked, released (revoked has returned), lost
+	what   string // assigned, standby, revoked, released (revoked has returned), lost
 	member kafka.Member
 	parts  []record.TopicPartition
+	tasks  []int32 // of standby
 }
 
 // A crew is the members of one group, and all that they were told, in order.
 type crew struct {
-	x      *bench
-	group  string
-	topics []string
+	x        *bench
+	group    string
+	topics   []string
+	state    map[string]map[int32]int64 // that members have, by name
+	standbys int
 
 	mu    sync.Mutex
 	log   []told
@@ -93,7 +99,7 @@ func (c *crew) join(name, instance string, revoked func()) *hand {
 	c.x.Helper()
 	g, err := c.x.cluster.Group(kafka.GroupOptions{
 		Group: c.group, InstanceID: instance, Topics: c.topics,
-		SessionTimeout: session, RebalanceTimeout: session,
+		SessionTimeout: session, RebalanceTimeout: session, Standbys: c.standbys,
 	})
 	c.x.must("opening a group", err)
 	h := &hand{crew: c, name: name, revoked: revoked}
@@ -147,7 +153,7 @@ func (c *crew) note(t told) {
 
 // Assigned implements kafka.GroupHandler.
 func (h *hand) Assigned(m kafka.Member, parts []record.TopicPartition) {
-	h.crew.note(told{h.name, "assigned", m, parts})
+	h.crew.note(told{who: h.name, what: "assigned", member: m, parts: parts})
 }
 
 // Revoked implements kafka.GroupHandler.
@@ -162,6 +168,16 @@ func (h *hand) Revoked(parts []record.TopicPartition) {
 // Lost implements kafka.GroupHandler.
 func (h *hand) Lost(parts []record.TopicPartition) {
 	h.crew.note(told{who: h.name, what: "lost", parts: parts})
+}
+
+// State implements kafka.GroupHandler.
+func (h *hand) State() map[int32]int64 { return h.crew.state[h.name] }
+
+// Standby implements kafka.GroupHandler.
+func (h *hand) Standby(tasks []int32) {
+	if h.crew.standbys > 0 {
+		h.crew.note(told{who: h.name, what: "standby", tasks: slices.Clone(tasks)})
+	}
 }
 
 // history returns a copy of what was told.
@@ -475,6 +491,126 @@ func staleGeneration(x *bench) {
 	}
 	if got := x.stable(c.group, offsets[0].TopicPartition); got.Offset != 5 {
 		x.broken("committed offset %+v", got)
+	}
+}
+
+// tasks returns the task numbers of partitions, each once.
+func tasks(parts []record.TopicPartition) (numbers []int32) {
+	for _, p := range parts {
+		numbers = append(numbers, p.Partition)
+	}
+	return slices.Compact(slices.Sorted(slices.Values(numbers)))
+}
+
+func statePreferred(x *bench) {
+	const partitions = 4
+	c := x.crew(partitions, 2)
+	c.state = map[string]map[int32]int64{"a": {0: 7, 1: 3, 2: 3}, "b": {0: 9, 2: 9}, "c": {1: 1 << 40, 0: 1}}
+	a := c.join("a", "", nil)
+	a.hasAll(partitions)
+	for _, j := range []struct {
+		name string
+		want []int32
+	}{{"b", []int32{0, 2}}, {"c", []int32{0, 1}}} {
+		h := c.join(j.name, "", nil)
+		_, parts := h.has("half of the tasks", func(parts []record.TopicPartition) bool { return len(parts) == partitions })
+		if got := tasks(parts); !slices.Equal(got, j.want) {
+			x.broken("%s has state of %v, and was assigned %v", j.name, c.state[j.name], got)
+		}
+		x.must("ending "+j.name, h.stop())
+		a.hasAll(partitions)
+	}
+}
+
+// standby returns the tasks that a member was told last to stand by for.
+func (h *hand) standby() (numbers []int32) {
+	for _, t := range h.crew.history() {
+		if t.who == h.name && t.what == "standby" {
+			numbers = t.tasks
+		}
+	}
+	return numbers
+}
+
+// stands waits until every task of the group has n standbys, none of them its owner.
+func (c *crew) stands(n, partitions int, hands ...*hand) {
+	c.x.Helper()
+	var last string
+	c.x.eventually(func() bool {
+		owner, by, load, generations := map[int32]string{}, map[int32][]string{}, []int{}, map[int32]bool{}
+		for _, h := range hands {
+			m, parts, _ := h.last()
+			generations[m.Generation] = true
+			for _, p := range tasks(parts) {
+				owner[p] = h.name
+			}
+			numbers := h.standby()
+			load = append(load, len(numbers))
+			for _, p := range numbers {
+				by[p] = append(by[p], h.name)
+			}
+		}
+		last = fmt.Sprintf("owners %v, standbys %v", owner, by)
+		if len(generations) != 1 || len(owner) != partitions || slices.Max(load)-slices.Min(load) > 1 {
+			return false
+		}
+		for p, o := range owner {
+			if len(by[p]) != n || slices.Contains(by[p], o) || len(slices.Compact(slices.Sorted(slices.Values(by[p])))) != n {
+				return false
+			}
+		}
+		return true
+	}, "%d standbys of each of %d tasks among %d members", n, partitions, len(hands))
+	c.x.Logf("%s", last)
+}
+
+func standbys(x *bench) {
+	const partitions = 6
+	c := x.crew(partitions, 2)
+	c.standbys = 2
+	a := c.join("a", "", nil)
+	c.stands(0, partitions, a)
+	b := c.join("b", "", nil)
+	c.stands(1, partitions, a, b)
+	d := c.join("d", "", nil)
+	c.stands(2, partitions, a, b, d)
+	x.must("ending a", a.stop())
+	c.stands(1, partitions, b, d)
+	// One told set for each generation, between Assigned and Revoked.
+	before := map[string]string{}
+	for _, t := range c.history() {
+		if (before[t.who] == "assigned") != (t.what == "standby") {
+			x.broken("%s was told %s after %s", t.who, t.what, before[t.who])
+		}
+		before[t.who] = t.what
+	}
+}
+
+func standbyUntilAssigned(x *bench) {
+	const partitions = 4
+	c := x.crew(partitions, 1)
+	c.standbys = 1
+	a := c.join("a", "", nil)
+	a.hasAll(partitions)
+	b := c.join("b", "", nil)
+	_, parts := b.has("half of the tasks", func(parts []record.TopicPartition) bool { return len(parts) == partitions/2 })
+	var let []int32 // that a was told to keep warm as it let it go
+	var first []int32
+	for _, t := range c.history() {
+		switch {
+		case t.who == "b" && t.what == "standby" && first == nil:
+			first = t.tasks
+		case t.who == "a" && t.what == "standby" && len(t.tasks) > 0 && let == nil:
+			let = t.tasks
+		}
+	}
+	for _, p := range tasks(parts) {
+		if !slices.Contains(first, p) {
+			x.broken("b was to get task %d, and stood by for %v until then", p, first)
+		}
+		if !slices.Contains(let, p) {
+			x.broken("a let task %d go, and was told to stand by for %v", p, let)
+		}
 	}
 }
 

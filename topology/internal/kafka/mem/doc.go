@@ -38,7 +38,7 @@
 //   - InitProducerId with a transaction open takes two epochs, as on Kafka 4.
 //   - A member whose Cluster was closed without its Run having ended stays in the
 //     group until its session is over; so does a static one that has left.
-//   - The assignment is made here, not by members: it is sticky, balanced by task
-//     (one partition number of all topics), and cooperative in two generations.
+//   - The assignment is made here, not by members: as package assign says, and
+//     cooperative in two generations.
 //   - All members of a group must read the same topics.
 package mem

@@ -104,8 +104,9 @@ func (g *groupMember) enter(ctx context.Context, s *stay) error {
 // and joins whenever a rebalance is under way.
 func (g *groupMember) follow(ctx context.Context, s *stay, h kafka.GroupHandler) error {
 	for {
-		var units []int32 // of the new generation
+		var units, standby []int32 // of the new generation
 		var gone error
+		joining := false
 		again := false // something is given up: others may have it in the next generation
 		err := g.broker.await(ctx, g.handle, time.Time{}, func(time.Time) bool {
 			group := g.broker.group(g.opts.Group)
@@ -116,16 +117,16 @@ func (g *groupMember) follow(ctx context.Context, s *stay, h kafka.GroupHandler)
 			case m == nil:
 				gone = errRemoved
 			case group.joining && !m.joined && m.generation == s.generation:
-				group.join(m, s.has)
+				joining = true
 			}
-			if gone != nil {
+			if gone != nil || joining {
 				return true
 			}
 			if m.generation == s.generation {
 				return false
 			}
 			s.generation = m.generation
-			units = slices.Clone(m.assigned)
+			units, standby = slices.Clone(m.assigned), slices.Clone(m.standby)
 			again = len(without(m.claims, units)) > 0
 			return true
 		})
@@ -135,15 +136,32 @@ func (g *groupMember) follow(ctx context.Context, s *stay, h kafka.GroupHandler)
 		if err != nil {
 			return err
 		}
+		if joining {
+			g.join(s, h.State())
+			continue
+		}
 		revoked := without(s.has, units)
 		s.has = units
 		h.Assigned(kafka.Member{ID: s.id, InstanceID: g.opts.InstanceID, Generation: s.generation}, g.partitions(units))
+		h.Standby(standby)
 		if len(revoked) > 0 {
 			h.Revoked(g.partitions(revoked))
 		}
 		if again {
 			g.rejoin(s.id)
 		}
+	}
+}
+
+// join joins the rebalance that is under way, if it still is.
+func (g *groupMember) join(s *stay, state map[int32]int64) {
+	b := g.broker
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.advance(b.opts.Clock.Now())
+	group := b.group(g.opts.Group)
+	if m := group.member(s.id); m != nil && group.joining && !m.joined {
+		group.join(m, s.has, state)
 	}
 }
 
@@ -181,11 +199,15 @@ func (g *groupMember) leave(id string) {
 
 // partitions returns the partitions of units, sorted.
 func (g *groupMember) partitions(units []int32) []record.TopicPartition {
-	b := g.broker
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	g.broker.mu.Lock()
+	defer g.broker.mu.Unlock()
+	return g.broker.partitionsOf(g.opts.Topics, units)
+}
+
+// partitionsOf returns those of the partitions with these numbers that there are, sorted.
+func (b *Broker) partitionsOf(topics []string, units []int32) []record.TopicPartition {
 	parts := []record.TopicPartition{}
-	for _, topic := range g.opts.Topics {
+	for _, topic := range topics {
 		for _, u := range units {
 			if tp := (record.TopicPartition{Topic: topic, Partition: u}); b.partition(tp) != nil {
 				parts = append(parts, tp)

@@ -47,6 +47,16 @@ func (d *diary) Revoked(parts []record.TopicPartition) {
 	}
 }
 
+func (d *diary) State() map[int32]int64 { return nil }
+
+func (d *diary) Standby(numbers []int32) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(numbers) > 0 {
+		d.lines = append(d.lines, fmt.Sprintf("stands by %v", numbers))
+	}
+}
+
 func (d *diary) Lost(parts []record.TopicPartition) { d.note("lost", parts) }
 
 // tells fails unless the diary has just these lines, and empties it.

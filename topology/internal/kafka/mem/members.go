@@ -3,10 +3,12 @@ package mem
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/kafka/assign"
 )
 
 // group is what the group coordinator knows of one group.
@@ -15,7 +17,6 @@ type group struct {
 	name       string
 	offsets    offsets
 	topics     []string
-	units      int32     // partition numbers to assign: those of the largest topic
 	generation int32     // the member generation
 	joining    bool      // members are joining for the next generation ...
 	deadline   time.Time // ... until then
@@ -34,8 +35,11 @@ type member struct {
 	expires    time.Time // if they do not
 	joined     bool      // for the next generation
 	claims     []int32   // what it said to have as it joined
-	generation int32     // the last it is part of; 0: none
-	assigned   []int32   // in that generation
+	state      map[int32]int64
+	standbys   int     // that it wants a task to have
+	generation int32   // the last it is part of; 0: none
+	assigned   []int32 // in that generation
+	standby    []int32 // in that generation
 }
 
 // group returns a group; one that nobody has named before is empty.
@@ -87,18 +91,15 @@ func (g *group) mayCommit(who kafka.Member) code {
 // enter makes a handle's process a member, or puts it in the place of its
 // static instance, and returns the member id.
 func (g *group) enter(owner *handle, opts kafka.GroupOptions, now time.Time) (string, code) {
-	units := int32(0)
 	for _, t := range opts.Topics {
-		n := int32(len(g.broker.topics[t]))
-		if n == 0 {
+		if len(g.broker.topics[t]) == 0 {
 			return "", unknownTopicOrPartition
 		}
-		units = max(units, n)
 	}
 	if len(g.members) > 0 && !slices.Equal(g.topics, opts.Topics) {
 		return "", inconsistentProtocol
 	}
-	g.topics, g.units = opts.Topics, units
+	g.topics = opts.Topics
 	g.ids++
 	m := g.instance(opts.InstanceID)
 	inPlace := m != nil
@@ -108,7 +109,7 @@ func (g *group) enter(owner *handle, opts kafka.GroupOptions, now time.Time) (st
 	}
 	m.owner, m.instance = owner, opts.InstanceID
 	m.id = fmt.Sprintf("%s-%d", cmp.Or(opts.InstanceID, "member"), g.ids)
-	m.session, m.rebalance = opts.SessionTimeout, opts.RebalanceTimeout
+	m.session, m.rebalance, m.standbys = opts.SessionTimeout, opts.RebalanceTimeout, opts.Standbys
 	m.present = true
 	if !inPlace {
 		g.startJoin(now)
@@ -147,9 +148,12 @@ func (g *group) startJoin(now time.Time) {
 	g.tryComplete()
 }
 
-// join says that a member has joined, and what it has by then.
-func (g *group) join(m *member, claims []int32) {
-	m.joined, m.claims = true, slices.Clone(claims)
+// join says that a member has joined, and what it has by then of tasks and state.
+func (g *group) join(m *member, claims []int32, state map[int32]int64) {
+	m.joined, m.claims, m.state = true, slices.Clone(claims), maps.Clone(state)
+	if m.state == nil {
+		m.state = map[int32]int64{} // it tells that it has none
+	}
 	g.tryComplete()
 	g.broker.notify()
 }
@@ -174,62 +178,40 @@ func (g *group) complete() {
 	g.assign()
 }
 
-// assign gives every unit to one member, if nobody else has it: those that move
-// are first taken from their old member, and given when it has joined again.
+// assign shares the tasks. A member that has not joined again (a static one that is away)
+// has what it had.
 func (g *group) assign() {
-	owner := map[int32]*member{}
-	var takers []*member
-	units := g.units
+	partitions := map[string]int32{}
+	for _, t := range g.topics {
+		partitions[t] = int32(len(g.broker.topics[t]))
+	}
+	var members []assign.Member
 	for _, m := range g.members {
 		m.generation = g.generation
 		has := m.claims
 		if !m.joined {
-			has = m.assigned // away, and keeps what it has
-			units -= int32(len(has))
-		} else {
-			takers = append(takers, m)
+			has = m.assigned
 		}
-		for _, u := range has {
-			owner[u] = m
-		}
+		members = append(members, assign.Member{
+			ID: m.id, Topics: g.topics, Owned: g.broker.partitionsOf(g.topics, has), Generation: g.generation, State: m.state,
+		})
 	}
-	if len(takers) == 0 {
-		return
+	standbys := 0
+	if len(g.members) > 0 {
+		standbys = g.members[0].standbys // that one leads
 	}
-	// Those who have most keep one more where it does not come out even.
-	slices.SortStableFunc(takers, func(a, b *member) int { return len(b.claims) - len(a.claims) })
-	quota, extra := units/int32(len(takers)), units%int32(len(takers))
-	room := map[*member]int32{}
-	want := map[int32]*member{}
-	for i, m := range takers {
-		room[m] = quota
-		if int32(i) < extra {
-			room[m]++
-		}
-		for _, u := range slices.Sorted(slices.Values(m.claims)) {
-			if room[m] > 0 && u < g.units {
-				want[u] = m
-				room[m]--
+	plan, err := assign.Assign(members, partitions, standbys)
+	if err != nil {
+		panic(fmt.Sprintf("mem: sharing %v among %+v: %v", partitions, members, err)) // all read the same topics
+	}
+	for _, m := range g.members {
+		m.assigned, m.standby = nil, plan[m.id].Standby
+		for _, tp := range plan[m.id].Partitions {
+			if !slices.Contains(m.assigned, tp.Partition) {
+				m.assigned = append(m.assigned, tp.Partition)
 			}
 		}
-		m.assigned = nil
-	}
-	next := 0
-	for u := range g.units {
-		if o := owner[u]; o != nil && !o.joined {
-			continue
-		}
-		m := want[u]
-		if m == nil {
-			for room[takers[next]] == 0 {
-				next++
-			}
-			m = takers[next]
-			room[m]--
-		}
-		if o := owner[u]; o == nil || o == m {
-			m.assigned = append(m.assigned, u)
-		}
+		slices.Sort(m.assigned)
 	}
 }
 

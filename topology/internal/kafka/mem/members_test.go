@@ -43,7 +43,7 @@ func TestAssignmentIsDisjointBalancedAndSticky(t *testing.T) {
 				}
 				for _, m := range slices.Clone(g.members) {
 					if g.joining && !m.joined {
-						g.join(m, has[m.id])
+						g.join(m, has[m.id], nil)
 					}
 				}
 				again := false
@@ -104,7 +104,7 @@ func TestCoordinatorChecksWhoCommits(t *testing.T) {
 	b.topics["in"] = append(b.topics["in"], newPartition())
 	g := b.group("group")
 	id, _ := g.enter(&handle{}, kafka.GroupOptions{Topics: []string{"in"}, InstanceID: "i"}, time.Unix(0, 0))
-	g.join(g.member(id), nil)
+	g.join(g.member(id), nil, nil)
 	for _, c := range []struct {
 		who  kafka.Member
 		want code

@@ -19,6 +19,23 @@
 // group or transactional id that the user has no right to is ErrNotAuthorized, never
 // one that does not exist.
 //
+// # User data of a group
+//
+// The subscription of a member says how much it has of the state of tasks (for the
+// runner, the sum of the changelog offsets that its rows stand for), the assignment which
+// tasks it stands by for. A number is that of a task, its partition; they go up.
+//
+//	            +---+-----------+---------------------------------+
+//	subscription| 1 | uvarint n | n x {number uvarint,            |
+//	            |   |           |      amount uvarint, 1 or more} |
+//	            +---+-----------+---------------------------------+
+//	            +---+-----------+---------------------------------+
+//	assignment  | 1 | uvarint n | n x number uvarint              |
+//	            +---+-----------+---------------------------------+
+//
+// A member whose user data cannot be read has no state and is no standby; an assignment
+// whose user data cannot be read gives none.
+//
 // # Invariants
 //
 //  1. A position moves only over what was read: to the last offset of a batch plus
@@ -30,8 +47,7 @@
 //     Produce (the broker knows its sequence) and InitProducerId (it only fences): the
 //     producer is unusable until Init, whose epoch shuts out what may still be on
 //     the way.
-//  4. In a member generation a partition is given to a member only if no other
-//     member says that it still has it.
+//  4. What a leader assigns is what package assign says.
 //
 // # Non-obvious
 //
@@ -56,7 +72,7 @@
 //     export where they end; see nextOffset.
 //   - The order in a rebalance: Assigned of the new generation first, then Revoked of
 //     what left, then the next join. The commits inside Revoked need the new
-//     generation.
+//     generation. Standby is told before Revoked: what is let go may stay warm.
 //   - sarama bounds decompressed batches by a global of its own; the first New sets
 //     it, if nobody did.
 package wire

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,7 +28,7 @@ func (c *cluster) Group(opts kafka.GroupOptions) (kafka.Group, error) {
 		return nil, errors.New("kafka/wire: opening a group: no name given")
 	}
 	if len(opts.Topics) == 0 {
-		return nil, fmt.Errorf("kafka/wire: opening the group %s: %w", opts.Group, errNoTopics)
+		return nil, fmt.Errorf("kafka/wire: opening the group %s: no topic given", opts.Group)
 	}
 	if opts.SessionTimeout == 0 {
 		opts.SessionTimeout = 45 * time.Second
@@ -74,7 +75,7 @@ func (g *group) Run(ctx context.Context, h kafka.GroupHandler) error {
 	m := &membership{Member: kafka.Member{InstanceID: g.opts.InstanceID, Generation: -1}}
 	k := &coordinator{route: g.joins, kind: sarama.CoordinatorGroup, key: g.opts.Group}
 	for {
-		assigned, err := g.enter(ctx, k, m, h)
+		got, err := g.enter(ctx, k, m, h)
 		if err != nil {
 			if ctx.Err() == nil {
 				g.lose(m, h)
@@ -86,9 +87,10 @@ func (g *group) Run(ctx context.Context, h kafka.GroupHandler) error {
 			return g.leave(k, m)
 		}
 		beat := g.heartbeat(m)
-		revoked := without(m.owned, assigned)
-		m.owned = assigned
-		h.Assigned(m.Member, append([]record.TopicPartition(nil), assigned...))
+		revoked := without(m.owned, got.Partitions)
+		m.owned = got.Partitions
+		h.Assigned(m.Member, slices.Clone(m.owned))
+		h.Standby(got.Standby)
 		if len(revoked) > 0 {
 			h.Revoked(revoked)
 		}

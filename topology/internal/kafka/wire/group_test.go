@@ -81,6 +81,10 @@ func (s *slow) Revoked(parts []record.TopicPartition) {
 	handler(s.told).Revoked(parts)
 }
 
+func (s *slow) State() map[int32]int64 { return nil }
+
+func (s *slow) Standby([]int32) {}
+
 func (s *slow) Lost(parts []record.TopicPartition) { handler(s.told).Lost(parts) }
 
 // A member whose heartbeats do not arrive is told Lost when its session is over, and
@@ -127,3 +131,7 @@ func (h handler) Assigned(_ kafka.Member, parts []record.TopicPartition) {
 func (h handler) Revoked(parts []record.TopicPartition) { h <- fmt.Sprint("revoked ", len(parts)) }
 
 func (h handler) Lost(parts []record.TopicPartition) { h <- fmt.Sprint("lost ", len(parts)) }
+
+func (h handler) State() map[int32]int64 { return nil }
+
+func (h handler) Standby([]int32) {}

@@ -10,33 +10,34 @@ import (
 	"github.com/IBM/sarama"
 
 	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/kafka/assign"
 	"github.com/streamrun/streamrun/topology/internal/record"
 )
 
-// enter joins the next generation and returns what it assigns. It keeps trying
-// until ctx ends; errors are final.
-func (g *group) enter(ctx context.Context, k *coordinator, m *membership, h kafka.GroupHandler) ([]record.TopicPartition, error) {
+// enter joins the next generation and returns what it gives. It keeps trying until
+// ctx ends; errors are final.
+func (g *group) enter(ctx context.Context, k *coordinator, m *membership, h kafka.GroupHandler) (none assign.Share, err error) {
 	var b backoff
 	for {
 		c, err := k.find(ctx)
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, errClosed) || errors.Is(err, kafka.ErrNotAuthorized) {
-				return nil, err
+				return none, err
 			}
 			if err := g.joins.wait(ctx, &b); err != nil {
-				return nil, err
+				return none, err
 			}
 			continue
 		}
-		assigned, code, err := g.joinAndSync(ctx, c, m)
+		got, code, err := g.joinAndSync(ctx, c, m, h)
 		switch {
 		case errors.Is(err, errAssignment):
-			return nil, err
+			return none, err
 		case err != nil:
 			g.joins.drop(c)
 			k.addr = ""
 		case code == sarama.ErrNoError:
-			return assigned, nil
+			return got, nil
 		case code == sarama.ErrMemberIdRequired:
 			continue // with the id that it was given
 		case code == sarama.ErrRebalanceInProgress:
@@ -44,14 +45,14 @@ func (g *group) enter(ctx context.Context, k *coordinator, m *membership, h kafk
 		case code == sarama.ErrUnknownMemberId || code == sarama.ErrIllegalGeneration:
 			g.lose(m, h)
 		case code == sarama.ErrFencedInstancedId:
-			return nil, fmt.Errorf("another process runs as instance %s: %w", g.opts.InstanceID, kafka.ErrUnknownMember)
+			return none, fmt.Errorf("another process runs as instance %s: %w", g.opts.InstanceID, kafka.ErrUnknownMember)
 		case staleCoordinator(code):
 			k.addr = ""
 		default:
-			return nil, fmt.Errorf("joining: %w", mapped(code))
+			return none, fmt.Errorf("joining: %w", mapped(code))
 		}
 		if err := g.joins.wait(ctx, &b); err != nil {
-			return nil, err
+			return none, err
 		}
 	}
 }
@@ -60,7 +61,7 @@ func (g *group) enter(ctx context.Context, k *coordinator, m *membership, h kafk
 var errAssignment = errors.New("assigning partitions")
 
 // joinAndSync sends one JoinGroup and one SyncGroup.
-func (g *group) joinAndSync(ctx context.Context, c *conn, m *membership) ([]record.TopicPartition, sarama.KError, error) {
+func (g *group) joinAndSync(ctx context.Context, c *conn, m *membership, h kafka.GroupHandler) (none assign.Share, code sarama.KError, err error) {
 	var instance *string
 	if g.opts.InstanceID != "" {
 		instance = &g.opts.InstanceID
@@ -70,18 +71,18 @@ func (g *group) joinAndSync(ctx context.Context, c *conn, m *membership) ([]reco
 		SessionTimeout:   int32(g.opts.SessionTimeout.Milliseconds()),
 		RebalanceTimeout: int32(g.opts.RebalanceTimeout.Milliseconds()),
 	}
-	if err := join.AddGroupProtocolMetadata(protocol, subscription(g.opts.Topics, m)); err != nil {
-		return nil, 0, fmt.Errorf("%w: %w", errAssignment, err)
+	if err := join.AddGroupProtocolMetadata(protocol, subscription(g.opts.Topics, m, h.State())); err != nil {
+		return none, 0, fmt.Errorf("%w: %w", errAssignment, err)
 	}
 	joined, err := ask(ctx, c, (*sarama.Broker).JoinGroup, join)
 	if err != nil {
-		return nil, 0, err
+		return none, 0, err
 	}
 	if joined.Err == sarama.ErrMemberIdRequired {
 		m.ID = joined.MemberId
 	}
 	if joined.Err != sarama.ErrNoError {
-		return nil, joined.Err, nil
+		return none, joined.Err, nil
 	}
 	m.ID, m.Generation, m.leader = joined.MemberId, joined.GenerationId, joined.LeaderId == joined.MemberId
 
@@ -90,42 +91,38 @@ func (g *group) joinAndSync(ctx context.Context, c *conn, m *membership) ([]reco
 	}
 	if m.leader {
 		if err := g.lead(ctx, joined, sync, m); err != nil {
-			return nil, 0, err
+			return none, 0, err
 		}
 	}
 	synced, err := ask(ctx, c, (*sarama.Broker).SyncGroup, sync)
 	if err != nil || synced.Err != sarama.ErrNoError {
 		if err != nil {
-			return nil, 0, err
+			return none, 0, err
 		}
-		return nil, synced.Err, nil
+		return none, synced.Err, nil
 	}
 	if len(synced.MemberAssignment) == 0 {
-		return nil, sarama.ErrNoError, nil
+		return none, sarama.ErrNoError, nil
 	}
 	assignment, err := synced.GetMemberAssignment()
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w: what the leader sent cannot be read: %w", errAssignment, err)
+		return none, 0, fmt.Errorf("%w: what the leader sent cannot be read: %w", errAssignment, err)
 	}
-	var parts []record.TopicPartition
-	for topic, numbers := range assignment.Topics {
-		for _, n := range numbers {
-			parts = append(parts, record.TopicPartition{Topic: topic, Partition: n})
-		}
-	}
-	sortPartitions(parts)
-	return parts, sarama.ErrNoError, nil
+	got := assign.Share{Partitions: partitionsOf(assignment.Topics)}
+	// A leader of another version may have written it otherwise: then there are none.
+	got.Standby, _ = decodeStandby(assignment.UserData)
+	return got, sarama.ErrNoError, nil
 }
 
 // subscription is what a member tells the leader. It is Kafka's own consumer
 // protocol, version 2: topics, and the partitions that it still owns, with the
-// generation that gave them.
-func subscription(topics []string, m *membership) *sarama.ConsumerGroupMemberMetadata {
+// generation that gave them; and, in its user data, what the member has of the state.
+func subscription(topics []string, m *membership, state map[int32]int64) *sarama.ConsumerGroupMemberMetadata {
 	owned := map[string][]int32{}
 	for _, tp := range m.owned {
 		owned[tp.Topic] = append(owned[tp.Topic], tp.Partition)
 	}
-	s := &sarama.ConsumerGroupMemberMetadata{Version: 2, Topics: topics, GenerationID: m.Generation}
+	s := &sarama.ConsumerGroupMemberMetadata{Version: 2, Topics: topics, GenerationID: m.Generation, UserData: appendState(nil, state)}
 	for _, topic := range slices.Sorted(maps.Keys(owned)) {
 		s.OwnedPartitions = append(s.OwnedPartitions, &sarama.OwnedPartition{Topic: topic, Partitions: owned[topic]})
 	}
@@ -138,15 +135,17 @@ func (g *group) lead(ctx context.Context, joined *sarama.JoinGroupResponse, sync
 	if err != nil {
 		return fmt.Errorf("%w: a member's subscription cannot be read: %w", errAssignment, err)
 	}
-	var members []candidate
+	var members []assign.Member
 	all := map[string]int32{}
 	for id, s := range subscriptions {
-		x := candidate{id: id, topics: s.Topics, generation: s.GenerationID}
+		x := assign.Member{ID: id, Topics: s.Topics, Generation: s.GenerationID}
 		for _, o := range s.OwnedPartitions {
 			for _, n := range o.Partitions {
-				x.owned = append(x.owned, record.TopicPartition{Topic: o.Topic, Partition: n})
+				x.Owned = append(x.Owned, record.TopicPartition{Topic: o.Topic, Partition: n})
 			}
 		}
+		// One that tells it otherwise, or not at all, has none.
+		x.State, _ = decodeState(s.UserData)
 		for _, t := range s.Topics {
 			all[t] = 0
 		}
@@ -155,16 +154,17 @@ func (g *group) lead(ctx context.Context, joined *sarama.JoinGroupResponse, sync
 	if m.counts, err = g.count(ctx, topicsOf(all)); err != nil {
 		return err
 	}
-	plan, err := assign(members, m.counts)
+	plan, err := assign.Assign(members, m.counts, g.opts.Standbys)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errAssignment, err)
 	}
-	for id, parts := range plan {
+	for id, share := range plan {
 		topics := map[string][]int32{}
-		for _, tp := range parts {
+		for _, tp := range share.Partitions {
 			topics[tp.Topic] = append(topics[tp.Topic], tp.Partition)
 		}
-		if err := sync.AddGroupAssignmentMember(id, &sarama.ConsumerGroupMemberAssignment{Topics: topics}); err != nil {
+		given := &sarama.ConsumerGroupMemberAssignment{Topics: topics, UserData: appendStandby(nil, share.Standby)}
+		if err := sync.AddGroupAssignmentMember(id, given); err != nil {
 			return fmt.Errorf("%w: %w", errAssignment, err)
 		}
 	}
@@ -181,6 +181,25 @@ func (g *group) count(ctx context.Context, topics []string) (map[string]int32, e
 		counts[t] = g.joins.partitions(t)
 	}
 	return counts, nil
+}
+
+// partitionsOf returns the partitions of topics, sorted.
+func partitionsOf(topics map[string][]int32) (parts []record.TopicPartition) {
+	for _, topic := range slices.Sorted(maps.Keys(topics)) {
+		for _, n := range slices.Sorted(slices.Values(topics[topic])) {
+			parts = append(parts, record.TopicPartition{Topic: topic, Partition: n})
+		}
+	}
+	return parts
+}
+
+// without returns the partitions of a that are not in b.
+func without(a, b []record.TopicPartition) []record.TopicPartition {
+	in := make(map[record.TopicPartition]bool, len(b))
+	for _, tp := range b {
+		in[tp] = true
+	}
+	return slices.DeleteFunc(slices.Clone(a), func(tp record.TopicPartition) bool { return in[tp] })
 }
 
 func topicsOf(counts map[string]int32) []string { return slices.Sorted(maps.Keys(counts)) }

@@ -141,3 +141,5 @@ type nobodyTold struct{}
 func (nobodyTold) Assigned(kafka.Member, []record.TopicPartition) {}
 func (nobodyTold) Revoked([]record.TopicPartition)                {}
 func (nobodyTold) Lost([]record.TopicPartition)                   {}
+func (nobodyTold) State() map[int32]int64                         { return nil }
+func (nobodyTold) Standby([]int32)                                {}
