@@ -96,6 +96,23 @@ func (a *assignment) Lost(partitions []record.TopicPartition) {
 	a.forget(tasks)
 }
 
+// State implements kafka.GroupHandler: up to where the data directory has the tasks that
+// this instance does not hold.
+func (a *assignment) State() map[int32]int64 {
+	state := map[int32]int64{}
+	for sub, p := range a.plans {
+		for n := range a.counts[p.Sources[0]] {
+			if t := (decide.Task{Sub: sub, Partition: n}); a.owner[t] == nil {
+				state[n] += a.stores.amount(t, p)
+			}
+		}
+	}
+	return state
+}
+
+// Standby implements kafka.GroupHandler. None was asked for.
+func (a *assignment) Standby([]int32) {}
+
 // touched returns the held tasks that read any of the partitions.
 func (a *assignment) touched(partitions []record.TopicPartition) []decide.Task {
 	whole, split := decide.Tasks(a.sources, partitions)

@@ -40,6 +40,7 @@ type stores struct {
 	origins map[decide.Task]badgerdb.Origin
 	members *membership
 	name    func(decide.Task) string
+	now     func() time.Time
 	log     *slog.Logger
 
 	mu    sync.Mutex                    // guards taken
@@ -62,7 +63,7 @@ func (s *stores) open(ctx context.Context, h decide.Holding, p *task.Plan) (stat
 	if s.tune != nil {
 		s.tune(&o)
 	}
-	db, err := badgerdb.Open(filepath.Join(s.dir, p.Names.TaskDir(p.Sub.Name, h.Partition)), o)
+	db, err := badgerdb.Open(s.directory(h.Task, p), o)
 	if err != nil {
 		s.give(h.Task)
 		return nil, err
@@ -71,6 +72,23 @@ func (s *stores) open(ctx context.Context, h decide.Holding, p *task.Plan) (stat
 		s.log.Warn("the directory of a task cannot be used: it is emptied, and all of its state read from the topics", "task", s.name(h.Task), "why", why)
 	}
 	return db, nil
+}
+
+// directory returns that of a task.
+func (s *stores) directory(t decide.Task, p *task.Plan) string {
+	return filepath.Join(s.dir, p.Names.TaskDir(p.Sub.Name, t.Partition))
+}
+
+// amount returns how far the rows of a task's directory are: the sum of the offsets of
+// its changelogs.
+func (s *stores) amount(t decide.Task, p *task.Plan) (sum int64) {
+	if s.kind != Badger {
+		return 0
+	}
+	for _, at := range badgerdb.Peek(s.directory(t, p), s.origins[t], s.now()) {
+		sum += at.Offset
+	}
+	return sum
 }
 
 // take waits until the directory of the task is free, and takes it.
@@ -141,7 +159,7 @@ func (s *stores) cache() int {
 func (r *run) openStores(ctx context.Context) (*stores, error) {
 	s := &stores{
 		kind: r.cfg.Store, dir: r.cfg.DataDir, memory: r.cfg.StoreMemory, tune: r.cfg.tune,
-		members: r.members, name: r.name, log: r.log, taken: map[decide.Task]chan struct{}{},
+		members: r.members, name: r.name, now: r.cfg.now, log: r.log, taken: map[decide.Task]chan struct{}{},
 	}
 	var err error
 	if s.kind == Badger {
