@@ -160,6 +160,5 @@ type message struct {
 type release struct {
 	holdings []decide.Holding
 	until    time.Time     // past it they are dropped
-	late     bool          // it is past; only what is in flight is waited for
 	done     chan struct{} // closed when they are given up
 }

@@ -22,7 +22,6 @@ type transaction struct {
 	rest     []kafka.CommittedOffset
 	claims   []kafka.CommittedOffset // at_least_once: of partitions that have none yet
 	holdings []decide.Holding        // of all its tasks
-	restore  []decide.Holding        // tasks whose state is in doubt: to be restored when the producer is initialised
 }
 
 // A part is what one task has in a transaction.
@@ -34,15 +33,6 @@ type part struct {
 	offsets   []kafka.CommittedOffset
 	positions []statestore.Position
 }
-
-// A fate is what became of a transaction.
-type fate uint8
-
-const (
-	committed fate = iota
-	aborted        // it was not committed, and never will be
-	unknown        // it was given up before that was known
-)
 
 // errBroken says that a task of the transaction was lost, or lost and assigned again.
 var errBroken = errors.New("a task of the transaction was lost meanwhile")
@@ -68,18 +58,18 @@ const endWait = 2 * time.Second
 // commit carries out a transaction and says what became of it, and why. An answer
 // that did not come is never guessed: the producer is initialised, which ends what
 // is open, and the offsets tell whether the transaction was committed.
-func (c *committer) commit(ctx context.Context, tx *transaction) (fate, error) {
+func (c *committer) commit(ctx context.Context, tx *transaction) (decide.Fate, error) {
 	if err := c.initialised(ctx); err != nil {
-		return aborted, err
+		return decide.Aborted, err
 	}
 	if len(tx.parts) == 0 {
-		return committed, nil
+		return decide.Committed, nil
 	}
 	fateless := false
 	err := c.send(ctx, tx)
 	if err == nil {
 		if err = c.producer.End(ctx, true); err == nil {
-			return committed, nil
+			return decide.Committed, nil
 		}
 		fateless = true // it may have been applied
 	}
@@ -89,24 +79,24 @@ func (c *committer) commit(ctx context.Context, tx *transaction) (fate, error) {
 		if errors.Is(err, kafka.ErrFenced) && c.home.static {
 			c.after = c.cfg.now().Add(c.fenceWait())
 		}
-		return aborted, err
+		return decide.Aborted, err
 	case ctx.Err() != nil:
 		c.ready = false
 		if fateless || c.cfg.Guarantee == AtLeastOnce {
-			return unknown, err
+			return decide.Unknown, err
 		}
 		// Without an End it cannot be committed any more; ending it lets others read
 		// the offsets at once.
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWait)
 		defer cancel()
 		c.ready = c.producer.End(ending, false) == nil
-		return aborted, err
+		return decide.Aborted, err
 	case errors.Is(err, kafka.ErrIndefinite):
 		c.ready = false
 		return c.resolve(ctx, tx, err)
 	}
 	c.ready = c.producer.End(ctx, false) == nil
-	return aborted, err
+	return decide.Aborted, err
 }
 
 // initialised initialises the producer if that has to be.
@@ -216,12 +206,12 @@ func (c *committer) sendOffsets(ctx context.Context, tx *transaction, offsets []
 }
 
 // resolve finds out what became of a transaction whose answer did not come.
-func (c *committer) resolve(ctx context.Context, tx *transaction, cause error) (fate, error) {
+func (c *committer) resolve(ctx context.Context, tx *transaction, cause error) (decide.Fate, error) {
 	c.log.Warn("no answer: reading the offsets back", "err", cause)
 	// Only an initialised producer has ended the transaction for good: before that,
 	// a request that is still on its way could commit it after it was looked at.
 	if err := c.initialised(ctx); err != nil {
-		return unknown, errors.Join(cause, err)
+		return decide.Unknown, errors.Join(cause, err)
 	}
 	var sent []kafka.CommittedOffset
 	var partitions []record.TopicPartition
@@ -229,7 +219,7 @@ func (c *committer) resolve(ctx context.Context, tx *transaction, cause error) (
 		sent = append(sent, tx.parts[i].offsets...)
 	}
 	if len(sent) == 0 {
-		return aborted, cause // it did not come so far as to have offsets
+		return decide.Aborted, cause // it did not come so far as to have offsets
 	}
 	for _, o := range sent {
 		partitions = append(partitions, o.TopicPartition)
@@ -239,12 +229,12 @@ func (c *committer) resolve(ctx context.Context, tx *transaction, cause error) (
 		got, err := c.admin.Committed(ctx, c.names.Group(), partitions, true)
 		if err == nil {
 			if landed(sent, got) {
-				return committed, nil
+				return decide.Committed, nil
 			}
-			return aborted, cause
+			return decide.Aborted, cause
 		}
 		if err := c.again(ctx, &retry, err); err != nil {
-			return unknown, errors.Join(cause, fmt.Errorf("reading the offsets back: %w", err))
+			return decide.Unknown, errors.Join(cause, fmt.Errorf("reading the offsets back: %w", err))
 		}
 	}
 }

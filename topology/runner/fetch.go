@@ -32,7 +32,7 @@ func (w *worker) startFetch(ctx context.Context) {
 	var positions []kafka.Position
 	a := answer{sent: now.UnixMilli()}
 	for _, o := range w.tasks {
-		if !o.active() {
+		if !w.decide.Active(o.Holding) {
 			continue
 		}
 		for i := range o.sources {
@@ -76,7 +76,7 @@ func (w *worker) fetched(a answer) error {
 			f, a.fetched = &a.fetched[0], a.fetched[1:]
 			w.ends[f.TopicPartition] = f.HighWater
 		}
-		if o.gone || !o.active() || o.openings != ask.opening {
+		if o.gone || !w.decide.Active(o.Holding) || o.openings != ask.opening {
 			continue
 		}
 		s := &o.sources[ask.source]

@@ -9,6 +9,7 @@ import (
 	"github.com/streamrun/streamrun/topology/internal/metrics"
 	"github.com/streamrun/streamrun/topology/internal/record"
 	"github.com/streamrun/streamrun/topology/internal/task"
+	"github.com/streamrun/streamrun/topology/runner/internal/decide"
 )
 
 // watch is what others see of a Runner: its metrics and its health. Its methods may
@@ -152,15 +153,14 @@ func (tx *transaction) produced() (p metrics.Produced) {
 	return p
 }
 
-// outcomes names fates in the metrics.
-func (f fate) outcome() metrics.Outcome {
+// outcomeOf names fates in the metrics.
+func outcomeOf(f decide.Fate) metrics.Outcome {
 	switch f {
-	case committed:
+	case decide.Committed:
 		return metrics.Committed
-	case aborted:
+	case decide.Aborted:
 		return metrics.Aborted
-	case unknown:
-		return metrics.Unknown
+	case decide.Unknown:
 	}
 	return metrics.Unknown
 }

@@ -30,15 +30,12 @@ type owned struct {
 	clock    decide.Clock
 	sources  []source
 	openings int  // how often it was opened: answers to an earlier one are not its own
-	dirty    bool // there is work that no batch has yet
 	more     bool // the last step was ended by its budget
 	ticked   int64
 
-	batch   *task.Batch // in the transaction in flight
-	seen    *metrics.Task
-	leaving bool // revoked: not stepped, and given up when it is committed
-	failed  bool // a step failed: not stepped any more
-	gone    bool // not the worker's any more
+	seen   *metrics.Task
+	failed bool // not stepped any more
+	gone   bool // not the worker's any more
 }
 
 // source is what is fetched of one source partition and not consumed.
@@ -66,7 +63,7 @@ func (o *owned) open(wall int64) error {
 	}
 	o.task = t
 	o.openings++
-	o.dirty, o.ticked, o.batch = len(o.moves) > 0, 0, nil
+	o.ticked = 0
 	for _, st := range o.moves {
 		if _, err := t.Step(st); err != nil {
 			return err
@@ -95,9 +92,6 @@ func (o *owned) claims() (claims []kafka.CommittedOffset) {
 	}
 	return claims
 }
-
-// active reports whether the task is to be stepped and fetched for.
-func (o *owned) active() bool { return !o.leaving && !o.failed }
 
 // take keeps what a fetch brought.
 func (s *source) take(f *kafka.Fetched) {
@@ -130,9 +124,18 @@ func (o *owned) ready() bool {
 	return some
 }
 
+// did is what came of an attempt to step a task.
+type did uint8
+
+const (
+	nothing did = iota // there was no reason to
+	stepped            // and nothing is to be committed
+	changed
+)
+
 // step steps the task once, if there is reason to. records and bytes are what it
 // consumed.
-func (o *owned) step(wall int64) (stepped bool, records, bytes int, err error) {
+func (o *owned) step(wall int64) (what did, records, bytes int, err error) {
 	due, armed := o.task.Due()
 	clock := o.clock.Advance(wall, due, armed)
 	st := task.Step{Clock: clock, Wall: wall, Budget: stepBudget}
@@ -147,14 +150,13 @@ func (o *owned) step(wall int64) (stepped bool, records, bytes int, err error) {
 	case armed && due <= clock && o.ticked < clock:
 		st.Kind = task.StepTick
 	default:
-		return false, 0, 0, nil
+		return nothing, 0, 0, nil
 	}
 	o.ticked = clock
 	res, err := o.task.Step(st)
 	if err != nil {
-		return true, 0, 0, err
+		return stepped, 0, 0, err
 	}
-	o.dirty = o.dirty || res.Changed
 	o.more = res.More
 	for i := range o.sources {
 		s := &o.sources[i]
@@ -176,16 +178,16 @@ func (o *owned) step(wall int64) (stepped bool, records, bytes int, err error) {
 			s.blocked = true
 		}
 	}
-	return true, records, bytes, nil
+	if res.Changed {
+		return changed, records, bytes, nil
+	}
+	return stepped, records, bytes, nil
 }
-
-// settled reports whether nothing of the task is uncommitted.
-func (o *owned) settled() bool { return !o.dirty && o.batch == nil }
 
 // commit gives the rows of a batch to the backend after its transaction was
 // committed.
 func (o *owned) commit(p *part) error {
-	o.batch, o.moves = nil, nil
+	o.moves = nil
 	if err := o.backend.Apply(p.batch.Puts, p.positions); err != nil {
 		return &task.StateError{Task: o.task.Name(), Err: fmt.Errorf("writing committed rows: %w", err)}
 	}
@@ -196,5 +198,5 @@ func (o *owned) commit(p *part) error {
 
 // drop throws away what is fetched and stepped.
 func (o *owned) drop() {
-	o.sources, o.dirty, o.more = nil, false, false
+	o.sources, o.more = nil, false
 }

@@ -24,22 +24,15 @@ type restored struct {
 // expect says that tasks are to be restored.
 func (w *worker) expect(holdings []decide.Holding) {
 	for _, h := range holdings {
-		w.restoring[h.Task] = h.Stamp
 		w.watch.set.RestoreBegan(w.name(h.Task))
 	}
 }
 
-// startRestore restores those of the tasks that are expected, beside the processing
-// of the others.
+// startRestore restores tasks beside the processing of the others.
 func (w *worker) startRestore(ctx context.Context, holdings []decide.Holding) {
-	var tasks []*restore
-	for _, h := range holdings {
-		if w.restoring[h.Task] == h.Stamp {
-			tasks = append(tasks, newRestore(h, w.plans[h.Sub]))
-		}
-	}
-	if len(tasks) == 0 {
-		return
+	tasks := make([]*restore, len(holdings))
+	for i, h := range holdings {
+		tasks[i] = newRestore(h, w.plans[h.Sub])
 	}
 	w.flights.Go(func() {
 		r := restorer{run: w.run, began: w.cfg.now(), deliver: func(r restored) {
@@ -56,11 +49,14 @@ func (w *worker) startRestore(ctx context.Context, holdings []decide.Holding) {
 // begin takes a restored task, if it is still expected.
 func (w *worker) begin(r restored) {
 	o := r.owner
-	if w.restoring[o.Task] != o.Stamp { // given up meanwhile
+	restored := w.decide.Restored
+	if r.err != nil {
+		restored = w.decide.NotRestored
+	}
+	if !restored(o.Holding) { // given up meanwhile
 		w.closeState(o)
 		return
 	}
-	delete(w.restoring, o.Task)
 	w.status.update(func(s *State) { s.Restoring--; settle(s) })
 	if r.err != nil {
 		w.fail(fmt.Errorf("runner: restoring task %s: %w", w.name(o.Task), r.err))
@@ -69,6 +65,7 @@ func (w *worker) begin(r restored) {
 	at, _ := slices.BinarySearchFunc(w.tasks, o, func(a, b *owned) int { return a.Task.Compare(b.Task) })
 	w.tasks = slices.Insert(w.tasks, at, o)
 	w.watch.opened(w.name(o.Task), o)
+	w.decide.Stepped(o.Holding, 0, 0, len(o.moves) > 0, w.cfg.now())
 }
 
 // A restore brings the state of one task back. The order is what makes it right:

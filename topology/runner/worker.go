@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/streamrun/streamrun/statestore/badgerdb"
 	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/record"
 	"github.com/streamrun/streamrun/topology/internal/task"
@@ -27,36 +28,29 @@ const (
 )
 
 // A worker owns whole tasks: it fetches for them, steps them, and commits them all
-// in one transaction. One goroutine, run, owns its fields; what takes time (a fetch,
-// a transaction, a restore) is a flight, a goroutine that reports back once.
+// in one transaction. One goroutine, loop, owns its fields; what takes time (a fetch,
+// a transaction, a restore) is a flight, a goroutine that reports back once. What is
+// done when is decided by its decide.Worker; here it is carried out.
 type worker struct {
 	*run
 	id      int
 	log     *slog.Logger
 	fetcher kafka.Fetcher
 	mail    chan message
-	done    chan struct{} // closed when run has returned
+	done    chan struct{} // closed when loop has returned
 	flights sync.WaitGroup
 
-	tasks     []*owned               // sorted
-	restoring map[decide.Task]uint64 // stamps of the holdings
-	restored  chan restored
-	releases  []*release
-	rebuilds  []rebuild // tasks whose state failed
-	mending   map[decide.Task]*mending
+	decide   *decide.Worker
+	tasks    []*owned // sorted
+	restored chan restored
+	releases map[uint64]chan struct{} // closed when the tasks are given up
+	asked    uint64                   // the last of releases
 
 	// the transaction in flight
 	committer committer
 	txn       *transaction // nil: none
 	cancel    context.CancelFunc
 	outcomes  chan outcome
-
-	// work that no transaction has yet
-	since   time.Time // of the first of it
-	records int
-	bytes   int
-	retry   decide.Retry
-	again   time.Time // no transaction before it
 
 	// the fetch in flight
 	fetching bool
@@ -68,10 +62,9 @@ type worker struct {
 
 // An outcome is what became of the transaction in flight.
 type outcome struct {
-	fate     fate
-	err      error
-	canceled bool // it was given up from here
-	took     time.Duration
+	fate decide.Fate
+	err  error
+	took time.Duration
 }
 
 func newWorker(r *run, id int, p kafka.Producer, pid kafka.ProducerID) (*worker, error) {
@@ -82,7 +75,10 @@ func newWorker(r *run, id int, p kafka.Producer, pid kafka.ProducerID) (*worker,
 	return &worker{
 		run: r, id: id, log: r.log.With("worker", id), fetcher: f,
 		mail: make(chan message), done: make(chan struct{}),
-		restoring: map[decide.Task]uint64{}, mending: map[decide.Task]*mending{}, restored: make(chan restored),
+		decide: decide.NewWorker(decide.Limits{
+			Interval: r.cfg.CommitInterval, Records: maxRecords, Bytes: maxBytes, Patience: r.cfg.patience(),
+		}),
+		restored: make(chan restored), releases: map[uint64]chan struct{}{},
 		committer: committer{run: r, producer: p, writer: task.Writer{ProducerID: pid.ID, Epoch: pid.Epoch}, ready: true},
 		outcomes:  make(chan outcome, 1),
 		answers:   make(chan answer, 1),
@@ -106,10 +102,10 @@ func (w *worker) loop(ctx context.Context) (err error) {
 	defer land()
 	defer close(w.done)
 	for ctx.Err() == nil {
+		w.act(flying)
 		stepped := w.step()
-		w.settleReleases()
-		w.startRebuilds(flying)
-		w.startTransaction(flying)
+		w.decide.Passed(w.cfg.now())
+		w.act(flying)
 		w.startFetch(flying)
 		if err := w.wait(flying, stepped); err != nil {
 			return err
@@ -129,11 +125,14 @@ func (w *worker) wait(ctx context.Context, busy bool) error {
 	defer timer.Stop()
 	select {
 	case m := <-w.mail:
-		w.told(ctx, m)
+		w.told(m)
 	case r := <-w.restored:
 		w.begin(r)
 	case o := <-w.outcomes:
-		return w.ended(ctx, o)
+		w.cancel()
+		if ctx.Err() == nil { // else it was given up with everything else
+			return w.ended(o)
+		}
 	case a := <-w.answers:
 		return w.fetched(a)
 	case <-timer.C:
@@ -146,47 +145,86 @@ func (w *worker) wait(ctx context.Context, busy bool) error {
 func (w *worker) nextWake() time.Time {
 	now := w.cfg.now()
 	wake := now.Add(time.Minute)
-	sooner := func(t time.Time) {
-		if t.Before(wake) {
-			wake = t
-		}
-	}
-	if w.txn == nil && w.dirty() {
-		sooner(w.due())
+	if at, ok := w.decide.Wake(); ok && at.Before(wake) {
+		wake = at
 	}
 	if !w.fetching && len(w.tasks) > 0 {
 		// Everything that is fetched waits for room; a timer may make some.
-		sooner(now.Add(w.cfg.fetchWait()))
-	}
-	for _, r := range w.rebuilds {
-		if w.txn == nil {
-			sooner(r.at)
-		}
-	}
-	for _, r := range w.releases {
-		if !r.late {
-			sooner(r.until)
+		if at := now.Add(w.cfg.fetchWait()); at.Before(wake) {
+			wake = at
 		}
 	}
 	return wake
 }
 
 // told sees to a message of the group.
-func (w *worker) told(ctx context.Context, m message) {
+func (w *worker) told(m message) {
 	if len(m.assign) > 0 {
 		w.expect(m.assign)
-		w.startRestore(ctx, m.assign)
+		w.decide.Assigned(m.assign)
 	}
-	for _, h := range m.drop {
-		w.remove(h)
+	w.decide.Lost(m.drop)
+	if r := m.release; r != nil {
+		w.asked++
+		w.releases[w.asked] = r.done
+		w.decide.Revoked(w.asked, r.holdings, r.until)
 	}
-	if m.release != nil {
-		for _, h := range m.release.holdings {
-			if o := w.find(h); o != nil {
-				o.leaving = true
-			}
+}
+
+// act carries out what is decided.
+func (w *worker) act(ctx context.Context) {
+	for actions := w.decide.Take(); len(actions) > 0; actions = w.decide.Take() {
+		for _, a := range actions {
+			w.carryOut(ctx, a)
 		}
-		w.releases = append(w.releases, m.release)
+	}
+}
+
+func (w *worker) carryOut(ctx context.Context, a decide.Action) {
+	switch a.Kind {
+	case decide.Restore:
+		w.startRestore(ctx, a.Holdings)
+	case decide.RestoreAgain:
+		w.status.update(func(s *State) { s.Restoring += len(a.Holdings); settle(s) })
+		w.expect(a.Holdings)
+	case decide.Begin:
+		w.startTransaction(ctx, a.Commit)
+	case decide.Cancel:
+		w.cancel()
+	case decide.Released:
+		close(w.releases[a.Release])
+		delete(w.releases, a.Release)
+	case decide.Close, decide.Reopen, decide.Drop, decide.Apply:
+		for _, h := range a.Holdings {
+			w.carryOutFor(h, a.Kind)
+		}
+	}
+}
+
+// carryOutFor carries out what is decided of one task.
+func (w *worker) carryOutFor(h decide.Holding, kind decide.ActionKind) {
+	o := w.find(h)
+	switch {
+	case o == nil && kind == decide.Close: // it was being restored
+		w.watch.set.RestoreEnded(w.name(h.Task))
+		w.status.update(func(s *State) { s.Restoring--; settle(s) })
+	case o == nil:
+	case kind == decide.Close:
+		w.tasks = slices.DeleteFunc(w.tasks, func(t *owned) bool { return t == o })
+		o.gone = true
+		o.seen.Close()
+		w.closeState(o)
+	case kind == decide.Reopen:
+		now := w.cfg.now()
+		if err := o.open(now.UnixMilli()); err != nil {
+			w.failTask(o, err)
+		} else {
+			w.decide.Stepped(h, 0, 0, len(o.moves) > 0, now)
+		}
+	case kind == decide.Drop:
+		o.drop()
+	case kind == decide.Apply:
+		w.apply(o)
 	}
 }
 
@@ -200,59 +238,15 @@ func (w *worker) find(h decide.Holding) *owned {
 	return nil
 }
 
-// remove gives a task up, whatever it is doing.
-func (w *worker) remove(h decide.Holding) {
-	if w.restoring[h.Task] == h.Stamp {
-		delete(w.restoring, h.Task)
-		w.watch.set.RestoreEnded(w.name(h.Task))
-		w.status.update(func(s *State) { s.Restoring--; settle(s) })
-	}
-	if o := w.find(h); o != nil {
-		w.tasks = slices.DeleteFunc(w.tasks, func(t *owned) bool { return t == o })
-		o.gone = true
-		o.seen.Close()
-		w.closeState(o)
-	}
-}
-
-// settleReleases gives up the tasks that are asked for when they are committed, or
-// when the time for it is over.
-func (w *worker) settleReleases() {
-	now := w.cfg.now()
-	w.releases = slices.DeleteFunc(w.releases, func(r *release) bool {
-		r.late = !now.Before(r.until)
-		for _, h := range r.holdings {
-			o := w.find(h)
-			if o == nil || o.settled() {
-				continue
-			}
-			if !r.late {
-				return false
-			}
-			if o.batch != nil {
-				w.cancel() // its outcome comes soon, and wakes
-				return false
-			}
-			w.log.Warn("a revoked task could not be committed in time: its work is dropped", "task", w.name(o.Task))
-			o.drop()
-		}
-		for _, h := range r.holdings {
-			w.remove(h)
-		}
-		close(r.done)
-		return true
-	})
-}
-
 // step steps every task once that has reason to be.
 func (w *worker) step() (stepped bool) {
 	wall := w.cfg.now()
 	w.watch.passed(w.id, wall)
 	for _, o := range w.tasks {
-		if !o.active() {
+		if !w.decide.Active(o.Holding) {
 			continue
 		}
-		if w.full() {
+		if w.decide.Full() {
 			return false
 		}
 		did, records, bytes, err := o.step(wall.UnixMilli())
@@ -260,168 +254,99 @@ func (w *worker) step() (stepped bool) {
 			w.failTask(o, err)
 			continue
 		}
-		if o.dirty && w.since.IsZero() {
-			w.since = wall
-		}
-		w.records += records
-		w.bytes += bytes
-		stepped = stepped || did
+		w.decide.Stepped(o.Holding, records, bytes, did == changed, wall)
+		stepped = stepped || did != nothing
 	}
 	return stepped
 }
 
-// full reports whether a batch is so large that it is committed before more is
-// stepped.
-func (w *worker) full() bool { return w.records >= maxRecords || w.bytes >= maxBytes }
-
-// failTask stops a task: what of it is not in a transaction is dropped, and everything
-// else is committed. If it was its state that failed, the task is restored anew; else
-// Run returns the error.
+// failTask stops a task. If it was its state that failed, the task is restored anew:
+// from its directory where the disk failed, from the topics alone where it was
+// damaged, which the next open finds. Else everything else is committed, and Run
+// returns the error.
 func (w *worker) failTask(o *owned, err error) {
 	if o.failed {
 		return
 	}
 	o.failed = true
-	o.drop()
-	if !w.rebuildLater(o, err) {
+	var state *task.StateError
+	if _, durable := o.backend.(*badgerdb.DB); !durable || !errors.As(err, &state) {
+		w.decide.Failed(o.Holding)
 		w.fail(fmt.Errorf("runner: %w", err))
-	}
-}
-
-// dirty reports whether there is work that no transaction has yet.
-func (w *worker) dirty() bool {
-	return slices.ContainsFunc(w.tasks, func(o *owned) bool { return o.dirty })
-}
-
-// due returns when the next transaction is to begin, if there is work.
-func (w *worker) due() time.Time {
-	due := w.since.Add(w.cfg.CommitInterval)
-	if w.full() || slices.ContainsFunc(w.tasks, func(o *owned) bool { return o.leaving && o.dirty }) {
-		due = w.since
-	}
-	if due.Before(w.again) {
-		return w.again
-	}
-	return due
-}
-
-// startTransaction commits what is stepped, if it is time to and the transaction
-// before has ended. The worker goes on meanwhile.
-func (w *worker) startTransaction(ctx context.Context) {
-	if w.txn != nil || !w.dirty() || w.cfg.now().Before(w.due()) {
 		return
 	}
-	tx := &transaction{}
-	for _, o := range w.tasks {
-		tx.holdings = append(tx.holdings, o.Holding)
-		if o.dirty {
-			o.dirty = false
-			o.batch = o.task.Take()
-			tx.parts = append(tx.parts, part{owner: o, batch: o.batch})
-			tx.claims = append(tx.claims, o.claims()...)
-			continue
-		}
-		for _, c := range o.committed {
-			if c.Offset >= 0 {
-				tx.rest = append(tx.rest, c)
+	if w.decide.StateFailed(o.Holding, w.cfg.now()) {
+		w.fail(fmt.Errorf("runner: %w", err))
+		return
+	}
+	kind := "transient"
+	if errors.Is(err, badgerdb.ErrDamaged) {
+		kind = "corrupted"
+	}
+	w.log.Error("the state of a task failed: the task is restored anew, the others go on", "task", w.name(o.Task), "kind", kind, "err", err)
+}
+
+// startTransaction carries a commit out. The worker goes on meanwhile.
+func (w *worker) startTransaction(ctx context.Context, c *decide.Commit) {
+	tx := &transaction{holdings: c.All}
+	for _, h := range c.Parts {
+		o := w.find(h)
+		tx.parts = append(tx.parts, part{owner: o, batch: o.task.Take()})
+		tx.claims = append(tx.claims, o.claims()...)
+	}
+	for _, h := range c.Rest {
+		for _, at := range w.find(h).committed {
+			if at.Offset >= 0 {
+				tx.rest = append(tx.rest, at)
 			}
 		}
 	}
-	w.since, w.records, w.bytes = time.Time{}, 0, 0
-	w.carryOut(ctx, tx)
-}
-
-func (w *worker) carryOut(ctx context.Context, tx *transaction) {
 	ctx, cancel := context.WithCancel(ctx)
 	w.txn, w.cancel = tx, cancel
 	w.flights.Go(func() {
 		began := w.cfg.now()
 		f, err := w.committer.commit(ctx, tx)
-		w.outcomes <- outcome{f, err, ctx.Err() != nil, w.cfg.now().Sub(began)}
+		w.outcomes <- outcome{f, err, w.cfg.now().Sub(began)}
 	})
 }
 
 // ended sees to the outcome of the transaction.
-func (w *worker) ended(ctx context.Context, out outcome) error {
-	tx := w.txn
-	w.cancel()
-	w.txn, w.cancel = nil, nil
-	if len(tx.parts) > 0 {
-		w.watch.set.Ended(out.fate.outcome(), out.took, tx.produced())
+func (w *worker) ended(out outcome) error {
+	if len(w.txn.parts) > 0 {
+		w.watch.set.Ended(outcomeOf(out.fate), out.took, w.txn.produced())
 	}
-	if out.fate == committed {
-		w.apply(tx)
-		w.startRestore(ctx, tx.restore)
-		return nil
-	}
-	if final(out.err) || len(tx.parts) == 0 || out.fate == unknown && !out.canceled {
+	verdict := w.decide.Ended(decide.Outcome{Fate: out.fate, Final: final(out.err), Broken: errors.Is(out.err, errBroken)}, w.cfg.now())
+	switch {
+	case verdict == decide.Hopeless:
 		return fmt.Errorf("runner: committing: %w", out.err)
-	}
-	w.log.Warn("transaction aborted: its work is done again", "err", out.err)
-	w.undo(ctx, tx, out.fate)
-	if !out.canceled && !errors.Is(out.err, errBroken) {
-		again, giveUp := w.retry.Failed(w.cfg.now(), w.cfg.patience())
-		if giveUp {
-			return fmt.Errorf("runner: committing: still after %v: %w", w.cfg.patience(), out.err)
-		}
-		w.again = again
+	case verdict == decide.TooLong:
+		return fmt.Errorf("runner: committing: still after %v: %w", w.cfg.patience(), out.err)
+	case out.fate != decide.Committed:
+		w.log.Warn("transaction aborted: its work is done again", "err", out.err)
 	}
 	return nil
 }
 
-// apply gives the rows of a committed transaction to the backends.
-func (w *worker) apply(tx *transaction) {
-	w.retry.Succeeded()
-	for i := range tx.parts {
-		p := &tx.parts[i]
-		if p.owner.gone { // its rows are its next owner's
-			continue
-		}
-		saw := p.owner.committing(p.batch, p.offsets)
-		if err := p.owner.commit(p); err != nil {
-			w.failTask(p.owner, err)
-			continue
-		}
-		saw.StoreBytes = p.owner.bytes()
-		p.owner.seen.Commit(saw)
-		w.alarm(p.batch)
+// apply gives the rows of a task that the last transaction committed to its backend.
+func (w *worker) apply(o *owned) {
+	at := slices.IndexFunc(w.txn.parts, func(p part) bool { return p.owner == o })
+	p := &w.txn.parts[at]
+	saw := o.committing(p.batch, p.offsets)
+	if err := o.commit(p); err != nil {
+		w.failTask(o, err)
+		return
 	}
+	saw.StoreBytes = o.bytes()
+	o.seen.Commit(saw)
+	w.alarm(p.batch)
 }
 
-// undo drops the batches of a transaction and what was stepped on top of them. The
-// tasks are opened again from their committed rows; if the fate is not known, from
-// their changelogs, when the producer is initialised.
-func (w *worker) undo(ctx context.Context, tx *transaction, f fate) {
-	var doubtful []decide.Holding
-	if f == unknown { // of those that are to be rebuilt too
-		doubtful = w.takeRebuilds(func(rebuild) bool { return true })
+// closeState closes the state of a task that is given up, beside the work on others.
+func (w *worker) closeState(o *owned) {
+	if o.backend == nil {
+		return
 	}
-	for i := range tx.parts {
-		o := tx.parts[i].owner
-		switch {
-		case o.gone:
-		case f == unknown:
-			// Its committed offsets are in doubt too, and must not be sent again.
-			w.remove(o.Holding)
-			if o.active() {
-				doubtful = append(doubtful, o.Holding)
-			}
-		case !o.active():
-			o.batch = nil
-			o.drop()
-		default:
-			if err := o.open(w.cfg.now().UnixMilli()); err != nil {
-				w.failTask(o, err)
-			}
-		}
-	}
-	if !w.dirty() {
-		w.since, w.records, w.bytes = time.Time{}, 0, 0
-	}
-	if len(doubtful) > 0 {
-		w.expectAgain(doubtful)
-		w.carryOut(ctx, &transaction{restore: doubtful})
-	}
+	w.flights.Go(func() { w.stores.close(o.Task, o.backend) })
 }
 
 // alarm logs what a committed batch wants somebody to know.

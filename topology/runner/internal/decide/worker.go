@@ -1,0 +1,478 @@
+package decide
+
+import (
+	"slices"
+	"time"
+)
+
+// Limits are what a Worker decides by.
+type Limits struct {
+	Interval time.Duration // from the first work to its commit
+	Records  int           // of consumed input, at which it is committed early
+	Bytes    int           // likewise
+	Patience time.Duration // how long commits, or the state of a task, may fail in a row
+}
+
+// A Worker decides what a worker of the runner does: which of its tasks may go on,
+// when it commits and what, what is done again after a failure, and when tasks that
+// are asked for can be given up. Everything that happens is told by a method, with
+// the time where that matters; what is to be done is in the actions that Take
+// returns. It holds no data of the tasks. NewWorker makes one; it is not safe for
+// concurrent use.
+type Worker struct {
+	limits    Limits
+	restoring map[Task]uint64 // stamps of the holdings
+	tasks     []*running      // sorted
+	releases  []*release
+	rebuilds  []rebuild
+	mending   map[Task]*mending
+	actions   []Action
+
+	flight   *Commit // nil: none
+	canceled bool
+
+	since   time.Time // of the first work that no commit has yet
+	records int       // consumed since
+	bytes   int
+	retry   Retry
+	again   time.Time // no commit before it
+}
+
+// running is a task that has been restored.
+type running struct {
+	Holding
+	dirty    bool // there is work that no commit has yet
+	inFlight bool // a part of it is in the commit in flight
+	leaving  bool // revoked: not stepped, and given up when it is committed
+	failed   bool // not stepped any more
+}
+
+func (t *running) active() bool  { return !t.leaving && !t.failed }
+func (t *running) settled() bool { return !t.dirty && !t.inFlight }
+
+// release is tasks that are asked for.
+type release struct {
+	id       uint64
+	holdings []Holding
+	until    time.Time // past it they are dropped
+	late     bool      // it is past; only what is in flight is waited for
+}
+
+// rebuild is a task whose state failed and is to be restored anew.
+type rebuild struct {
+	Holding
+	at time.Time // not before
+}
+
+// mending is how often the state of a task failed lately.
+type mending struct {
+	Retry
+	last time.Time
+}
+
+// A Commit is what is committed at once.
+type Commit struct {
+	All     []Holding // it speaks for all tasks of the worker, ...
+	Parts   []Holding // ... has work of these, ...
+	Rest    []Holding // ... and the offsets of these as they were
+	Restore []Holding // without Parts: it only ends what may be open, before these are restored
+}
+
+// An ActionKind says what is to be done.
+type ActionKind uint8
+
+// What is to be done, in the order in which it is said.
+const (
+	// Restore restores Holdings beside everything else.
+	Restore ActionKind = iota
+	// RestoreAgain says that Holdings, which ran, will be restored.
+	RestoreAgain
+	// Close gives Holdings up, whatever they are doing.
+	Close
+	// Reopen makes the tasks of Holdings anew from their committed rows.
+	Reopen
+	// Drop throws away what is fetched and stepped of Holdings.
+	Drop
+	// Begin carries out Commit, and reports by Ended.
+	Begin
+	// Cancel ends the carrying out of the commit in flight; Ended comes all the same.
+	Cancel
+	// Apply hands the committed rows of Holdings to their stores.
+	Apply
+	// Released says that the tasks of Release are given up.
+	Released
+)
+
+// An Action is one thing to be done.
+type Action struct {
+	Kind     ActionKind
+	Holdings []Holding
+	Commit   *Commit
+	Release  uint64
+}
+
+// A Fate is what became of a commit.
+type Fate uint8
+
+// Fates.
+const (
+	Committed Fate = iota
+	Aborted        // it was not committed, and never will be
+	Unknown        // it was given up before that was known
+)
+
+// An Outcome is how a commit ended.
+type Outcome struct {
+	Fate   Fate
+	Final  bool // trying again does not help
+	Broken bool // a task was lost meanwhile: trying again needs no pause
+}
+
+// A Verdict says whether a worker goes on after a commit that failed.
+type Verdict uint8
+
+// Verdicts.
+const (
+	GoOn     Verdict = iota
+	Hopeless         // trying again does not help
+	TooLong          // commits have failed for longer than patience
+)
+
+// NewWorker returns a worker without tasks.
+func NewWorker(l Limits) *Worker {
+	return &Worker{limits: l, restoring: map[Task]uint64{}, mending: map[Task]*mending{}}
+}
+
+// Take returns what is to be done, in order, and forgets it.
+func (w *Worker) Take() []Action {
+	actions := w.actions
+	w.actions = nil
+	return actions
+}
+
+func (w *Worker) act(kind ActionKind, holdings ...Holding) {
+	w.actions = append(w.actions, Action{Kind: kind, Holdings: holdings})
+}
+
+// find returns the running task of a holding, or nil.
+func (w *Worker) find(h Holding) *running {
+	for _, t := range w.tasks {
+		if t.Holding == h {
+			return t
+		}
+	}
+	return nil
+}
+
+// Active reports whether a task is to be stepped and fetched for.
+func (w *Worker) Active(h Holding) bool {
+	t := w.find(h)
+	return t != nil && t.active()
+}
+
+// Full reports whether there is so much work that it is committed before more is
+// stepped.
+func (w *Worker) Full() bool { return w.records >= w.limits.Records || w.bytes >= w.limits.Bytes }
+
+// Busy reports whether a commit is in flight.
+func (w *Worker) Busy() bool { return w.flight != nil }
+
+// Assigned tells of tasks that the worker is given.
+func (w *Worker) Assigned(holdings []Holding) {
+	for _, h := range holdings {
+		w.restoring[h.Task] = h.Stamp
+	}
+	w.act(Restore, holdings...)
+}
+
+// Restored tells that a task is restored. It reports whether it is still wanted.
+func (w *Worker) Restored(h Holding) bool {
+	if w.restoring[h.Task] != h.Stamp {
+		return false // given up meanwhile
+	}
+	delete(w.restoring, h.Task)
+	at, _ := slices.BinarySearchFunc(w.tasks, h, func(t *running, h Holding) int { return t.Task.Compare(h.Task) })
+	w.tasks = slices.Insert(w.tasks, at, &running{Holding: h})
+	return true
+}
+
+// NotRestored tells that a task can not be restored. It reports whether it is still
+// wanted.
+func (w *Worker) NotRestored(h Holding) bool {
+	wanted := w.restoring[h.Task] == h.Stamp
+	if wanted {
+		delete(w.restoring, h.Task)
+	}
+	return wanted
+}
+
+// Lost tells of tasks that nobody may speak for any more.
+func (w *Worker) Lost(holdings []Holding) {
+	for _, h := range holdings {
+		w.close(h)
+	}
+}
+
+// close gives a task up.
+func (w *Worker) close(h Holding) {
+	if w.restoring[h.Task] == h.Stamp {
+		delete(w.restoring, h.Task)
+	} else if w.find(h) == nil {
+		return
+	}
+	w.tasks = slices.DeleteFunc(w.tasks, func(t *running) bool { return t.Holding == h })
+	w.act(Close, h)
+}
+
+// Revoked tells of tasks that are asked for: they are given up, which Released says
+// under the id, when they are committed, and at the latest soon after the time.
+func (w *Worker) Revoked(id uint64, holdings []Holding, until time.Time) {
+	for _, h := range holdings {
+		if t := w.find(h); t != nil {
+			t.leaving = true
+		}
+	}
+	w.releases = append(w.releases, &release{id: id, holdings: holdings, until: until})
+}
+
+// Stepped tells of a step of a task: what it consumed, and whether there is anything
+// to commit.
+func (w *Worker) Stepped(h Holding, records, bytes int, changed bool, now time.Time) {
+	if t := w.find(h); t != nil && changed {
+		t.dirty = true
+		if w.since.IsZero() {
+			w.since = now
+		}
+	}
+	w.records += records
+	w.bytes += bytes
+}
+
+// Failed tells that a task can not go on: what of it is not in a commit is dropped.
+func (w *Worker) Failed(h Holding) {
+	if t := w.find(h); t != nil {
+		t.failed, t.dirty = true, false
+		w.act(Drop, h)
+		w.rest()
+	}
+}
+
+// StateFailed is Failed for a task whose state failed: it is restored anew, when no
+// commit is in flight that might have a part of it and be committed behind the
+// restore's last look. It reports whether that was tried for too long.
+func (w *Worker) StateFailed(h Holding, now time.Time) (giveUp bool) {
+	w.Failed(h)
+	m := w.mending[h.Task]
+	if m == nil || now.Sub(m.last) > w.limits.Patience {
+		m = &mending{}
+		w.mending[h.Task] = m
+	}
+	at, giveUp := m.Failed(now, w.limits.Patience)
+	m.last = now
+	if !giveUp {
+		w.rebuilds = append(w.rebuilds, rebuild{h, at})
+	}
+	return giveUp
+}
+
+// takeRebuilds closes the tasks that are to be rebuilt and still held, and returns
+// them: now they are to be restored.
+func (w *Worker) takeRebuilds(due func(rebuild) bool) (tasks []Holding) {
+	w.rebuilds = slices.DeleteFunc(w.rebuilds, func(r rebuild) bool {
+		if w.find(r.Holding) == nil {
+			return true
+		}
+		if !due(r) {
+			return false
+		}
+		w.close(r.Holding)
+		w.restoring[r.Task] = r.Stamp
+		tasks = append(tasks, r.Holding)
+		return true
+	})
+	return tasks
+}
+
+// rest ends the time of uncommitted work if there is none.
+func (w *Worker) rest() {
+	if !w.dirty() {
+		w.since, w.records, w.bytes = time.Time{}, 0, 0
+	}
+}
+
+func (w *Worker) dirty() bool {
+	return slices.ContainsFunc(w.tasks, func(t *running) bool { return t.dirty })
+}
+
+// due returns when the next commit is to begin, if there is work.
+func (w *Worker) due() time.Time {
+	due := w.since.Add(w.limits.Interval)
+	if w.Full() || slices.ContainsFunc(w.tasks, func(t *running) bool { return t.leaving && t.dirty }) {
+		due = w.since
+	}
+	if due.Before(w.again) {
+		return w.again
+	}
+	return due
+}
+
+// Wake returns when Passed has something to do if nothing happens before.
+func (w *Worker) Wake() (at time.Time, ok bool) {
+	sooner := func(t time.Time) {
+		if !ok || t.Before(at) {
+			at, ok = t, true
+		}
+	}
+	if w.flight == nil {
+		if w.dirty() {
+			sooner(w.due())
+		}
+		for _, r := range w.rebuilds {
+			sooner(r.at)
+		}
+	}
+	for _, r := range w.releases {
+		if !r.late {
+			sooner(r.until)
+		}
+	}
+	return at, ok
+}
+
+// Passed tells what time it is: tasks that are asked for are given up when they can
+// be, and what is stepped is committed when it is time to and nothing is in flight.
+func (w *Worker) Passed(now time.Time) {
+	w.releases = slices.DeleteFunc(w.releases, func(r *release) bool { return w.released(r, now) })
+	if w.flight != nil {
+		return
+	}
+	if due := w.takeRebuilds(func(r rebuild) bool { return !now.Before(r.at) }); len(due) > 0 {
+		w.act(RestoreAgain, due...)
+		w.act(Restore, due...)
+	}
+	if !w.dirty() || now.Before(w.due()) {
+		return
+	}
+	c := &Commit{}
+	for _, t := range w.tasks {
+		c.All = append(c.All, t.Holding)
+		if t.dirty {
+			t.dirty, t.inFlight = false, true
+			c.Parts = append(c.Parts, t.Holding)
+		} else {
+			c.Rest = append(c.Rest, t.Holding)
+		}
+	}
+	w.rest()
+	w.begin(c)
+}
+
+func (w *Worker) begin(c *Commit) {
+	w.flight, w.canceled = c, false
+	w.actions = append(w.actions, Action{Kind: Begin, Commit: c})
+}
+
+// released gives the tasks of a release up if they are committed, or if the time for
+// it is over.
+func (w *Worker) released(r *release, now time.Time) bool {
+	r.late = !now.Before(r.until)
+	for _, h := range r.holdings {
+		t := w.find(h)
+		switch {
+		case t == nil || t.settled():
+		case !r.late:
+			return false
+		case t.inFlight: // its outcome comes soon
+			if !w.canceled {
+				w.canceled = true
+				w.act(Cancel)
+			}
+			return false
+		default:
+			t.dirty = false
+			w.act(Drop, h)
+		}
+	}
+	w.rest()
+	for _, h := range r.holdings {
+		w.close(h)
+	}
+	w.actions = append(w.actions, Action{Kind: Released, Release: r.id})
+	return true
+}
+
+// Ended tells how the commit in flight ended.
+func (w *Worker) Ended(out Outcome, now time.Time) Verdict {
+	c := w.flight
+	w.flight = nil
+	if out.Fate == Committed {
+		w.retry.Succeeded()
+		w.committed(c)
+		return GoOn
+	}
+	if out.Final || len(c.Parts) == 0 || out.Fate == Unknown && !w.canceled {
+		return Hopeless
+	}
+	canceled := w.canceled
+	w.undo(c, out.Fate)
+	if canceled || out.Broken {
+		return GoOn
+	}
+	again, giveUp := w.retry.Failed(now, w.limits.Patience)
+	if giveUp {
+		return TooLong
+	}
+	w.again = again
+	return GoOn
+}
+
+func (w *Worker) committed(c *Commit) {
+	var rows []Holding
+	for _, h := range c.Parts {
+		if t := w.find(h); t != nil { // else they are its next owner's
+			t.inFlight = false
+			rows = append(rows, h)
+		}
+	}
+	if len(rows) > 0 {
+		w.act(Apply, rows...)
+	}
+	if wanted := slices.DeleteFunc(c.Restore, func(h Holding) bool { return w.restoring[h.Task] != h.Stamp }); len(wanted) > 0 {
+		w.act(Restore, wanted...)
+	}
+}
+
+// undo drops the work of a commit and what was stepped on top of it. The tasks are
+// made anew from their committed rows; if the fate is not known, their committed
+// offsets are in doubt too and must not be sent again: then they are restored, when
+// nothing can be open any more.
+func (w *Worker) undo(c *Commit, f Fate) {
+	var doubtful []Holding
+	if f == Unknown { // of those that are to be rebuilt too
+		doubtful = w.takeRebuilds(func(rebuild) bool { return true })
+	}
+	for _, h := range c.Parts {
+		t := w.find(h)
+		if t == nil {
+			continue
+		}
+		t.dirty, t.inFlight = false, false
+		switch {
+		case f == Unknown:
+			w.close(h)
+			if t.active() {
+				w.restoring[h.Task] = h.Stamp
+				doubtful = append(doubtful, h)
+			}
+		case t.active():
+			w.act(Reopen, h)
+		default:
+			w.act(Drop, h)
+		}
+	}
+	w.rest()
+	if len(doubtful) > 0 {
+		w.act(RestoreAgain, doubtful...)
+		w.begin(&Commit{Restore: doubtful})
+	}
+}

@@ -1,0 +1,352 @@
+package decide_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/streamrun/streamrun/topology/runner/internal/decide"
+)
+
+// shell carries out what a Worker decides, as the runner does, and checks that it may.
+type shell struct {
+	t     *rapid.T
+	w     *decide.Worker
+	now   time.Time
+	stamp uint64
+
+	restoring map[decide.Holding]bool // restores that go on
+	running   map[decide.Holding]int  // uncommitted steps
+	inFlight  map[decide.Holding]int  // steps in the commit in flight
+	wanted    map[decide.Holding]bool // restored without a Restore: it comes when the commit ends
+	failed    map[decide.Holding]bool
+	lost      map[decide.Holding]bool
+	doubtful  map[decide.Holding]bool // their offsets may not be sent before they are restored
+	reopened  map[decide.Holding]bool // since the last commit ended
+	releases  map[uint64][]decide.Holding
+	until     map[uint64]time.Time
+	mine      map[decide.Holding]bool // given, and neither lost nor asked for
+	flight    *decide.Commit
+	undoing   bool
+	canceled  bool
+}
+
+func (s *shell) act() {
+	for _, a := range s.w.Take() {
+		switch a.Kind {
+		case decide.Restore:
+			for _, h := range a.Holdings {
+				delete(s.wanted, h)
+				s.restoring[h] = true
+			}
+		case decide.RestoreAgain:
+			for _, h := range a.Holdings {
+				if _, running := s.running[h]; running {
+					s.t.Fatalf("%v is to be restored and runs", h)
+				}
+				s.wanted[h] = true
+			}
+		case decide.Begin:
+			s.begin(a.Commit)
+		case decide.Cancel:
+			if s.flight == nil || s.canceled {
+				s.t.Fatal("a commit is canceled that is not in flight, or twice")
+			}
+			s.canceled = true
+		case decide.Released:
+			for _, h := range s.releases[a.Release] {
+				if _, running := s.running[h]; running || s.restoring[h] {
+					s.t.Fatalf("%v is released and not given up", h)
+				}
+			}
+			delete(s.releases, a.Release)
+			delete(s.until, a.Release)
+		case decide.Close, decide.Drop, decide.Reopen:
+			for _, h := range a.Holdings {
+				s.drop(h, a.Kind)
+			}
+		case decide.Apply:
+			for _, h := range a.Holdings {
+				if _, running := s.running[h]; !running || s.inFlight[h] == 0 {
+					s.t.Fatalf("rows of %v are applied: in flight %v, running %v", h, s.inFlight, s.running)
+				}
+				delete(s.inFlight, h)
+			}
+		}
+	}
+}
+
+func (s *shell) begin(c *decide.Commit) {
+	if s.flight != nil {
+		s.t.Fatal("two commits in flight")
+	}
+	s.flight, s.canceled = c, false
+	if len(c.Parts) == 0 {
+		if len(c.Restore) == 0 {
+			s.t.Fatal("a commit of nothing")
+		}
+		return
+	}
+	if all := slices.Concat(c.Parts, c.Rest); len(all) != len(s.running) || len(c.All) != len(all) {
+		s.t.Fatalf("a commit speaks for %v, has %v, and %v run", c.All, all, s.running)
+	}
+	for _, h := range c.All {
+		if s.doubtful[h] {
+			s.t.Fatalf("the offsets of %v are in doubt, and sent", h)
+		}
+	}
+	for _, h := range c.Parts {
+		if s.running[h] == 0 {
+			s.t.Fatalf("a commit has work of %v, which has none", h)
+		}
+		s.inFlight[h], s.running[h] = s.running[h], 0
+	}
+	for h, steps := range s.running {
+		if steps > 0 {
+			s.t.Fatalf("a commit leaves work of %v out", h)
+		}
+	}
+}
+
+func (s *shell) drop(h decide.Holding, kind decide.ActionKind) {
+	if kind == decide.Close {
+		if n := s.running[h] + s.inFlight[h]; n > 0 && s.flight != nil && !s.lost[h] {
+			s.t.Fatalf("%v is given up with work", h)
+		}
+		if s.running[h] > 0 && !s.lost[h] && !s.undoing {
+			s.t.Fatalf("%v is given up with work that no commit has", h)
+		}
+		delete(s.running, h)
+		delete(s.restoring, h)
+		delete(s.wanted, h)
+		delete(s.inFlight, h) // its rows are its next owner's
+		return
+	}
+	if _, running := s.running[h]; !running {
+		s.t.Fatalf("%v does not run", h)
+	}
+	s.running[h] = 0
+	s.reopened[h] = true
+	if s.flight == nil { // the commit has been undone
+		delete(s.inFlight, h)
+	}
+}
+
+func (s *shell) pick(label string, of map[decide.Holding]bool) (decide.Holding, bool) {
+	if len(of) == 0 {
+		return decide.Holding{}, false
+	}
+	all := make([]decide.Holding, 0, len(of))
+	for h := range of {
+		all = append(all, h)
+	}
+	slices.SortFunc(all, func(a, b decide.Holding) int { return a.Task.Compare(b.Task) })
+	return rapid.SampledFrom(all).Draw(s.t, label), true
+}
+
+func (s *shell) held() map[decide.Holding]bool {
+	held := map[decide.Holding]bool{}
+	for h := range s.running {
+		held[h] = true
+	}
+	for h := range s.restoring {
+		held[h] = true
+	}
+	for h := range s.wanted {
+		held[h] = true
+	}
+	for _, asked := range s.releases {
+		for _, h := range asked {
+			delete(held, h)
+		}
+	}
+	return held
+}
+
+func (s *shell) assign() {
+	var fresh []decide.Holding
+	for p := range rapid.Int32Range(1, 3).Draw(s.t, "tasks") {
+		task := decide.Task{Partition: p}
+		is := false
+		for h := range s.restoring {
+			is = is || h.Task == task
+		}
+		for h := range s.running {
+			is = is || h.Task == task
+		}
+		for h := range s.wanted {
+			is = is || h.Task == task
+		}
+		if is {
+			continue
+		}
+		s.stamp++
+		fresh = append(fresh, decide.Holding{Task: task, Stamp: s.stamp})
+	}
+	for _, h := range fresh {
+		s.mine[h] = true
+	}
+	s.w.Assigned(fresh)
+}
+
+func (s *shell) end(out decide.Outcome) decide.Verdict {
+	c := s.flight
+	s.flight, s.reopened = nil, map[decide.Holding]bool{}
+	s.undoing = out.Fate != decide.Committed
+	defer func() { s.undoing = false }()
+	verdict := s.w.Ended(out, s.now)
+	if out.Fate == decide.Committed {
+		s.act() // before anything else: the rows
+		if len(s.inFlight) > 0 {
+			s.t.Fatalf("rows of %v are not applied", s.inFlight)
+		}
+		return verdict
+	}
+	for _, h := range c.Parts {
+		s.doubtful[h] = out.Fate == decide.Unknown
+	}
+	s.act()
+	for _, h := range c.Parts {
+		delete(s.inFlight, h)
+		if _, running := s.running[h]; running && !s.reopened[h] {
+			s.t.Fatalf("%v goes on with what was undone", h)
+		}
+		if s.running[h] > 0 {
+			s.t.Fatalf("%v has work on top of a commit that was undone", h)
+		}
+	}
+	return verdict
+}
+
+// Whatever happens, a Worker commits one thing at a time, all of it, for all its
+// tasks; applies what was committed and nothing else; and gives up what is asked for.
+func TestAWorkerKeepsItsWord(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		limits := decide.Limits{Interval: 100 * time.Millisecond, Records: 50, Bytes: 5000, Patience: time.Hour}
+		s := &shell{
+			t: t, w: decide.NewWorker(limits), now: time.Unix(1000, 0),
+			restoring: map[decide.Holding]bool{}, running: map[decide.Holding]int{}, inFlight: map[decide.Holding]int{}, wanted: map[decide.Holding]bool{},
+			failed: map[decide.Holding]bool{}, lost: map[decide.Holding]bool{}, mine: map[decide.Holding]bool{}, doubtful: map[decide.Holding]bool{}, reopened: map[decide.Holding]bool{}, releases: map[uint64][]decide.Holding{}, until: map[uint64]time.Time{},
+		}
+		var release uint64
+		for range rapid.IntRange(1, 120).Draw(t, "events") {
+			switch rapid.IntRange(0, 9).Draw(t, "event") {
+			case 0:
+				s.assign()
+			case 1:
+				if h, ok := s.pick("restored", s.restoring); ok {
+					delete(s.restoring, h)
+					if !s.w.Restored(h) {
+						t.Fatalf("%v is restored and not wanted", h)
+					}
+					s.running[h] = 0
+					delete(s.failed, h)
+					delete(s.doubtful, h)
+				}
+			case 2, 3, 4:
+				active := map[decide.Holding]bool{}
+				for h := range s.running {
+					if s.w.Active(h) {
+						active[h] = true
+					}
+				}
+				if h, ok := s.pick("stepped", active); ok && !s.w.Full() {
+					changed := rapid.Bool().Draw(t, "changed")
+					if changed {
+						s.running[h]++
+					}
+					s.w.Stepped(h, rapid.IntRange(0, 30).Draw(t, "records"), 10, changed, s.now)
+				}
+			case 5:
+				s.now = s.now.Add(time.Duration(rapid.IntRange(1, 400).Draw(t, "ms")) * time.Millisecond)
+			case 6:
+				if h, ok := s.pick("revoked", s.held()); ok {
+					release++
+					delete(s.mine, h)
+					s.releases[release], s.until[release] = []decide.Holding{h}, s.now.Add(time.Second)
+					s.w.Revoked(release, []decide.Holding{h}, s.until[release])
+					if s.w.Active(h) {
+						t.Fatalf("%v is revoked and goes on", h)
+					}
+				}
+			case 7:
+				if h, ok := s.pick("lost", s.held()); ok {
+					s.lost[h] = true
+					delete(s.mine, h)
+					s.w.Lost([]decide.Holding{h})
+				}
+			case 8:
+				active := map[decide.Holding]bool{}
+				for h := range s.running {
+					active[h] = s.w.Active(h)
+					if !active[h] {
+						delete(active, h)
+					}
+				}
+				if h, ok := s.pick("failed", active); ok && rapid.IntRange(0, 3).Draw(t, "fails") == 0 {
+					s.failed[h] = true
+					s.w.StateFailed(h, s.now)
+				}
+			case 9:
+				if s.flight == nil {
+					break
+				}
+				out := decide.Outcome{Fate: rapid.SampledFrom([]decide.Fate{decide.Committed, decide.Committed, decide.Aborted, decide.Unknown}).Draw(t, "fate")}
+				if out.Fate == decide.Unknown && !s.canceled || len(s.flight.Parts) == 0 {
+					out.Fate = decide.Committed // else the runner stops
+				}
+				out.Broken = out.Fate == decide.Aborted && rapid.Bool().Draw(t, "broken")
+				if s.end(out) != decide.GoOn {
+					t.Fatalf("it gives up after %v", out)
+				}
+			}
+			s.act()
+			s.w.Passed(s.now)
+			s.act()
+			if at, ok := s.w.Wake(); ok && at.Before(s.now) && s.flight == nil {
+				t.Fatalf("it wants to be woken at %v, and it is %v", at, s.now)
+			}
+		}
+		s.settle()
+	})
+}
+
+// settle lets everything come to its end: restores succeed, commits are committed, and
+// time passes.
+func (s *shell) settle() {
+	for range 200 {
+		s.now = s.now.Add(10 * time.Second)
+		for h := range s.restoring {
+			delete(s.restoring, h)
+			if s.w.Restored(h) {
+				s.running[h] = 0
+				delete(s.failed, h)
+				delete(s.doubtful, h)
+			}
+		}
+		s.w.Passed(s.now)
+		s.act()
+		if s.flight != nil {
+			s.end(decide.Outcome{Fate: decide.Committed})
+		}
+		s.w.Passed(s.now)
+		s.act()
+	}
+	uncommitted := 0
+	for _, steps := range s.running {
+		uncommitted += steps
+	}
+	if len(s.releases) > 0 || uncommitted > 0 || len(s.wanted) > 0 || s.flight != nil {
+		s.t.Fatalf("at rest: releases %v, uncommitted %d, to be restored %v, in flight %v", s.releases, uncommitted, s.wanted, s.flight)
+	}
+	for h := range s.held() {
+		if !s.w.Active(h) {
+			s.t.Fatalf("at rest %v is not active", h)
+		}
+	}
+	if len(s.mine) != len(s.running) {
+		s.t.Fatalf("at rest %v run, and %v were given and not taken", s.running, s.mine)
+	}
+}
