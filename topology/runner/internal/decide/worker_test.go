@@ -285,7 +285,7 @@ func TestAWorkerKeepsItsWord(t *testing.T) {
 						delete(active, h)
 					}
 				}
-				if h, ok := s.pick("failed", active); ok && rapid.IntRange(0, 3).Draw(t, "fails") == 0 {
+				if h, ok := s.pick("failed", active); ok && rapid.Bool().Draw(t, "fails") {
 					s.failed[h] = true
 					s.w.StateFailed(h, s.now)
 				}
@@ -348,5 +348,35 @@ func (s *shell) settle() {
 	}
 	if len(s.mine) != len(s.running) {
 		s.t.Fatalf("at rest %v run, and %v were given and not taken", s.running, s.mine)
+	}
+}
+
+// A commit whose fate is not known takes the offsets of a task in doubt whose state
+// failed meanwhile: it is restored with the others.
+func TestAFailedTaskIsRestoredAfterAnUnknownFate(t *testing.T) {
+	now := time.Unix(1000, 0)
+	a, b := decide.Holding{Stamp: 1}, decide.Holding{Task: decide.Task{Partition: 1}, Stamp: 2}
+	w := decide.NewWorker(decide.Limits{Interval: time.Second, Records: 10, Bytes: 10, Patience: time.Hour})
+	w.Assigned([]decide.Holding{a, b})
+	for _, h := range []decide.Holding{a, b} {
+		w.Restored(h)
+		w.Stepped(h, 10, 10, true, now)
+	}
+	w.Passed(now)
+	w.StateFailed(b, now)
+	w.Revoked(1, []decide.Holding{a}, now)
+	w.Passed(now)
+	w.Take()
+	if v := w.Ended(decide.Outcome{Fate: decide.Unknown}, now); v != decide.GoOn {
+		t.Fatalf("verdict %d", v)
+	}
+	var again []decide.Holding
+	for _, act := range w.Take() {
+		if act.Kind == decide.Begin {
+			again = act.Commit.Restore
+		}
+	}
+	if !slices.Equal(again, []decide.Holding{b}) {
+		t.Fatalf("to be restored: %v", again)
 	}
 }
