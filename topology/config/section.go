@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"net"
 	"regexp"
 	"slices"
@@ -99,7 +100,7 @@ func (r *reader) readInputs(v value, c policies.Contract, hasContract bool) Inpu
 	f := r.mapping(entry, "topic", "partitions", "format",
 		"key", "id", "sequence", "version", "epoch", "time", "class", "causation", "end")
 	in.Topic = r.topic(f, "the input")
-	f.integer("partitions", 1, func(n int64) { in.Partitions = int(n) })
+	f.partitions(&in.Partitions)
 	format := "json"
 	enum(f, "format", &format, "json")
 
@@ -289,8 +290,20 @@ func (r *reader) readOutputs(v value, st State) Output {
 		enum(f, "kind", &kind, "table")
 	}
 	out.Topic = r.topic(f, "the output")
-	f.integer("partitions", 1, func(n int64) { out.Partitions = int(n) })
+	f.partitions(&out.Partitions)
 	return out
+}
+
+// partitions reads with how many partitions a topic is to be created.
+func (f fields) partitions(dst *int) {
+	f.integer("partitions", 1, func(n int64) {
+		if n > math.MaxInt32 {
+			at := f.entries["partitions"]
+			f.r.add(CodeValue, at.at, at.path, "%d is more than a topic can have, which is %d", n, math.MaxInt32)
+			return
+		}
+		*dst = int(n)
+	})
 }
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
