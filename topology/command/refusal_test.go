@@ -287,7 +287,7 @@ func TestRefusesAnOversizedRecord(t *testing.T) {
 	s.topic(kafka.Topic{Name: "t-in", Partitions: 1})
 	s.topic(kafka.Topic{Name: "t-out", Partitions: 1, Configs: map[string]string{"cleanup.policy": "compact", "max.message.bytes": "1000"}})
 	s.event(strings.Repeat("x", 5000))
-	s.refused(s.owner, exitRefused, "t-out-0", "a record of 50", "raise max.message.bytes of the topic, which is 1000")
+	s.refused(s.owner, exitRefused, `table "st.table", key "k": `, "t-out-0", "a record of 50", "raise max.message.bytes of the topic, which is 1000")
 	in := record.TopicPartition{Topic: "t-in"}
 	s.as(s.owner, func(ctx context.Context, c kafka.Cluster) error {
 		a, err := c.Admin()

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -10,11 +11,16 @@ import (
 )
 
 // configs returns what the topic is created with. The journal is kept as long as
-// the inputs are: a rebuild folds both.
+// the inputs are: a rebuild folds both. What an input took with a time in the future
+// is taken again: brokers from Kafka 3.6 on know a limit for it, an hour where
+// nothing is said; an older one would refuse a topic that names it.
 func (w *wanted) configs(p *task.Plan, found map[string]kafka.Topic) map[string]string {
 	c := map[string]string{cleanupPolicy: w.cleanup()}
 	if ms, known := inputRetention(p, found); w.role == RoleJournal && known {
 		c[retentionTime], c[retentionBytes] = strconv.FormatInt(ms, 10), "-1"
+	}
+	if _, known := found[p.Sources[0]].Configs[timestampAfter]; known {
+		c[timestampAfter] = strconv.FormatInt(math.MaxInt64, 10)
 	}
 	return c
 }

@@ -270,5 +270,19 @@ func positionsOf(changelog []record.Output, acked map[record.TopicPartition]int6
 
 // final reports whether an error will not pass by trying again.
 func final(err error) bool {
-	return errors.Is(err, kafka.ErrTooLarge) || errors.Is(err, kafka.ErrNotAuthorized) || errors.Is(err, kafka.ErrUnknownTopic)
+	return errors.Is(err, kafka.ErrTooLarge) || errors.Is(err, kafka.ErrTimestamp) || errors.Is(err, kafka.ErrNotAuthorized) || errors.Is(err, kafka.ErrUnknownTopic)
+}
+
+// named adds to an error about a record what wrote it, and under which key.
+func (r *run) named(err error) error {
+	var rec *kafka.RecordError
+	if !errors.As(err, &rec) {
+		return err
+	}
+	for _, p := range r.plans {
+		if writer := p.Writer(rec.Topic); writer != "" {
+			return fmt.Errorf("%s, key %.60q: %w", writer, rec.Key, err)
+		}
+	}
+	return err
 }

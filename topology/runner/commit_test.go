@@ -1,12 +1,17 @@
 package runner
 
 import (
+	"errors"
+	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/streamrun/streamrun/statestore"
+	"github.com/streamrun/streamrun/topology"
 	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/kafka/mem"
 	"github.com/streamrun/streamrun/topology/internal/record"
 	"github.com/streamrun/streamrun/topology/internal/task"
 )
@@ -53,5 +58,53 @@ func TestPositionsFollowTheLastRecord(t *testing.T) {
 	want := []statestore.Position{{Topic: "a", Partition: 3, Offset: 103}, {Topic: "b", Partition: 3, Offset: 8}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestARecordThatItsTopicDoesNotTakeStopsTheApp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newBench(t, 1, mem.Options{})
+		x.feed(20, 3)
+		p := x.start(Config{Instance: "a"}, nil)
+		x.drained()
+		p.stop()
+		before := x.offsets()[at(0)]
+		x.feed(20, 3)
+		x.broker.Inject(mem.Fault{Request: mem.Produce, Outcome: mem.Answered, Code: 32})
+		p = x.start(Config{Instance: "a"}, func(c kafka.Cluster) kafka.Cluster {
+			return &script{Cluster: c, answer: func(call string, do func() error) error {
+				if err := do(); err != nil {
+					return &kafka.RecordError{TopicPartition: record.TopicPartition{Topic: "updates"}, Key: []byte("key-1"), Err: err}
+				}
+				return nil
+			}}
+		})
+		p.ended()
+		if want := `sink "states.sink", key "key-1": `; !errors.Is(p.err, kafka.ErrTimestamp) || !strings.Contains(p.err.Error(), want) {
+			t.Errorf("ended with: %v", p.err)
+		}
+		if c := x.offsets()[at(0)]; c != before {
+			t.Errorf("committed %+v", c)
+		}
+	})
+}
+
+func TestTopicsAreCreatedForTimesInTheFuture(t *testing.T) {
+	t.Parallel()
+	plans := task.Plans(concat(t))
+	for _, known := range []bool{false, true} {
+		configs := map[string]string{}
+		if known {
+			configs["message.timestamp.after.max.ms"] = "3600000"
+		}
+		create, _, err := planTopics(topology.Names{App: app}, plans, found(kafka.Topic{Name: "events", Partitions: 1, Configs: configs}))
+		if err != nil || len(create) != 5 {
+			t.Fatalf("%v, %v", create, err)
+		}
+		for _, topic := range create {
+			if got, is := topic.Configs["message.timestamp.after.max.ms"]; topic.Name != "app-meta" && (is != known || is && got != "9223372036854775807") {
+				t.Errorf("%s, known %v: %q", topic.Name, known, got)
+			}
+		}
 	}
 }

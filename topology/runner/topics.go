@@ -88,6 +88,7 @@ const (
 	cleanupPolicy  = "cleanup.policy"
 	retentionTime  = "retention.ms"
 	retentionBytes = "retention.bytes"
+	timestampAfter = "message.timestamp.after.max.ms"
 )
 
 // planTopics says which topics are to be created, and how many partitions every

@@ -318,7 +318,7 @@ func (w *worker) ended(out outcome) error {
 	verdict := w.decide.Ended(decide.Outcome{Fate: out.fate, Final: final(out.err), Broken: errors.Is(out.err, errBroken)}, w.cfg.now())
 	switch {
 	case verdict == decide.Hopeless:
-		return fmt.Errorf("runner: committing: %w", out.err)
+		return fmt.Errorf("runner: committing: %w", w.named(out.err))
 	case verdict == decide.TooLong:
 		return fmt.Errorf("runner: committing: still after %v: %w", w.cfg.patience(), out.err)
 	case out.fate != decide.Committed:

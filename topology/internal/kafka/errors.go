@@ -19,12 +19,26 @@ var (
 	ErrTopicExists       = errors.New("kafka: topic exists")
 	ErrUnknownTopic      = errors.New("kafka: unknown topic or partition")
 	ErrTooLarge          = errors.New("kafka: record too large")
+	ErrTimestamp         = errors.New("kafka: timestamp not accepted")
 	ErrNotAuthorized     = errors.New("kafka: not authorized")
 	ErrUnreachable       = errors.New("kafka: no broker reached")
 	ErrCredentials       = errors.New("kafka: the broker does not accept the credentials")
 	ErrTLS               = errors.New("kafka: no TLS connection")
 	ErrStuck             = errors.New("kafka: no progress")
 )
+
+// RecordError names a record that its topic does not take, because of ErrTooLarge or
+// ErrTimestamp.
+type RecordError struct {
+	record.TopicPartition
+	Key []byte
+	Err error // says everything but the key
+}
+
+func (e *RecordError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *RecordError) Unwrap() error { return e.Err }
 
 // UndecodableError names a batch that cannot be decoded.
 type UndecodableError struct {

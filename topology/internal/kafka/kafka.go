@@ -65,7 +65,8 @@ type Fetched struct {
 	HighWater  int64 // end of the replicated log
 	LastStable int64 // end of what is decided; a committed reader cannot pass it
 	// Err is nil, ErrOffsetOutOfRange, or *UndecodableError; then Next is the
-	// position asked for and Records are empty.
+	// position asked for and Records are empty. The ends of the log are known with
+	// ErrOffsetOutOfRange, or -1 where they could not be asked for.
 	Err error
 }
 

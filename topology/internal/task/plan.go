@@ -1,6 +1,7 @@
 package task
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/streamrun/streamrun/topology"
@@ -81,6 +82,31 @@ func (p *Plan) Outputs() []Output {
 		}
 	}
 	return out
+}
+
+// Writer says what of the sub-topology writes a topic, "" if nothing does.
+func (p *Plan) Writer(topic string) string {
+	if topic == p.Journal {
+		return "the journal of sub-topology " + p.Sub.Name
+	}
+	if p.node != nil && topic == p.node.DLQ {
+		return fmt.Sprintf("a dead letter of order %q", p.node.Name)
+	}
+	for _, c := range p.Changelogs {
+		if c.Topic != topic {
+			continue
+		}
+		if c.part == 0 {
+			return fmt.Sprintf("order %q", p.node.Name)
+		}
+		return fmt.Sprintf("store %q", p.Sub.Stores[c.part-1])
+	}
+	for _, n := range p.Sub.Nodes {
+		if (n.Kind == graph.Sink || n.Kind == graph.TableSink) && slices.Contains(n.Topics, topic) {
+			return fmt.Sprintf("%s %q", n.Kind, n.Name)
+		}
+	}
+	return ""
 }
 
 // An Output is a topic that a sub-topology writes for others to read.

@@ -18,7 +18,7 @@ func fetchCases() []kase {
 		{name: "fetch/NextPassesControlRecords", rule: "Next is the position after everything read, control records included", run: nextPassesControl},
 		{name: "fetch/NextPassesAborted", rule: "Next passes aborted records and their marker, with no records in between", run: nextPassesAborted},
 		{name: "fetch/StartsInsideBatch", rule: "a position inside a batch gets what follows it, nothing before", run: startsInsideBatch},
-		{name: "fetch/OffsetOutOfRange", rule: "a position outside the log is ErrOffsetOutOfRange of its partition: no silent reset, the others are served", run: offsetOutOfRange},
+		{name: "fetch/OffsetOutOfRange", rule: "a position outside the log is ErrOffsetOutOfRange of its partition, with the ends of the log: no silent reset, the others are served", run: offsetOutOfRange},
 		{name: "fetch/UnknownTopic", rule: "fetching a topic or partition that does not exist is ErrUnknownTopic", run: fetchUnknownTopic},
 		{name: "fetch/ManyPartitions", rule: "an answer has at most one Fetched for each position, in their order", run: manyPartitions},
 		{name: "fetch/Budget", rule: "an answer keeps to the bytes asked for, and holds at least one record", run: fetchBudget},
@@ -96,6 +96,9 @@ func offsetOutOfRange(x *bench) {
 		for _, got := range answer {
 			switch got.TopicPartition {
 			case bad:
+				if got.LogStart != 0 || got.HighWater != end || got.LastStable != end {
+					x.broken("the log is 0 to %d, the answer says %+v", end, got)
+				}
 				if !errors.Is(got.Err, kafka.ErrOffsetOutOfRange) || got.Next != end+100 || len(got.Records) != 0 {
 					x.broken("offset %d of a log that ends at %d: %+v", end+100, end, got)
 				}

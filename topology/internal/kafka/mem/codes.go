@@ -27,6 +27,7 @@ const (
 	topicAuthorization       code = 29
 	groupAuthorization       code = 30
 	clusterAuthorization     code = 31
+	invalidTimestamp         code = 32
 	topicAlreadyExists       code = 36
 	invalidPartitions        code = 37
 	invalidProducerEpoch     code = 47
@@ -68,6 +69,8 @@ func (c code) err(req Request) error {
 		known = kafka.ErrUnknownTopic
 	case messageTooLarge:
 		known = kafka.ErrTooLarge
+	case invalidTimestamp:
+		known = kafka.ErrTimestamp
 	case illegalGeneration:
 		known = kafka.ErrIllegalGeneration
 	case unknownMemberID, fencedInstanceID:

@@ -99,6 +99,23 @@ func (b *batch) split() *batch {
 	return second
 }
 
+// refused returns the record of which the broker says that it does not take it; if it
+// names none, the newest.
+func (b *batch) refused(block *sarama.ProduceResponseBlock) *sarama.Record {
+	for _, e := range block.RecordErrors {
+		if int(e.BatchIndex) < len(b.records) && e.BatchIndex >= 0 {
+			return &b.records[e.BatchIndex]
+		}
+	}
+	newest := &b.records[0]
+	for i := range b.records {
+		if b.records[i].TimestampDelta > newest.TimestampDelta {
+			newest = &b.records[i]
+		}
+	}
+	return newest
+}
+
 // measure finds size and newest anew.
 func (b *batch) measure() {
 	b.size, b.newest = 0, b.first

@@ -293,9 +293,16 @@ func (f *fetcher) take(ctx context.Context, addr string, p kafka.Position, respo
 	switch {
 	case block.Err == sarama.ErrOffsetOutOfRange:
 		*a = answer{have: true, fetched: kafka.Fetched{
-			TopicPartition: p.TopicPartition, Next: p.Offset,
+			TopicPartition: p.TopicPartition, Next: p.Offset, LogStart: -1, HighWater: -1, LastStable: -1,
 			Err: fmt.Errorf("kafka/wire: %s-%d@%d: %w", p.Topic, p.Partition, p.Offset, mapped(block.Err)),
 		}}
+		// The answer has -1 in place of the ends; without them the error is as true.
+		ctx, cancel := context.WithTimeout(ctx, limitTimeout)
+		defer cancel()
+		if all, err := (&admin{route: f.route}).EndOffsets(ctx, []record.TopicPartition{p.TopicPartition}); err == nil {
+			m := all[p.TopicPartition]
+			a.fetched.LogStart, a.fetched.HighWater, a.fetched.LastStable = m.LogStart, m.HighWater, m.LastStable
+		}
 		return nil
 	case staleLeader(block.Err):
 		a.stale = true

@@ -435,8 +435,17 @@ func (p *producer) settle(box *outbox, b *batch, f *flight) {
 		p.again(box, b, false)
 	case oversized(code):
 		b.lost = false
-		p.fail(fmt.Errorf("%s-%d: a record of %d bytes (key %d, value %d): %w: %w; raise max.message.bytes of the topic, which is %s, or write smaller records",
-			box.Topic, box.Partition, payload(&b.records[0]), len(b.records[0].Key), len(b.records[0].Value), kafka.ErrTooLarge, words(code), p.limitOf(box.Topic)))
+		r := &b.records[0]
+		p.fail(&kafka.RecordError{TopicPartition: box.TopicPartition, Key: slices.Clone(r.Key), Err: fmt.Errorf(
+			"%s-%d: a record of %d bytes (key %d, value %d): %w: %w; raise max.message.bytes of the topic, which is %s, or write smaller records",
+			box.Topic, box.Partition, payload(r), len(r.Key), len(r.Value), kafka.ErrTooLarge, words(code), p.limitOf(box.Topic, "max.message.bytes"))})
+	case code == sarama.ErrInvalidTimestamp:
+		b.lost = false
+		r := b.refused(block)
+		at := time.UnixMilli(b.first).Add(r.TimestampDelta).UTC()
+		p.fail(&kafka.RecordError{TopicPartition: box.TopicPartition, Key: slices.Clone(r.Key), Err: fmt.Errorf(
+			"%s-%d: a record of %s: %w: %w; set message.timestamp.after.max.ms of the topic (it is %s) as high as events may be ahead of the broker's clock, or message.timestamp.type to LogAppendTime",
+			box.Topic, box.Partition, at.Format("2006-01-02T15:04:05.000Z07:00"), kafka.ErrTimestamp, words(code), p.limitOf(box.Topic, "message.timestamp.after.max.ms"))})
 	case code == sarama.ErrRequestTimedOut || code == sarama.ErrNotEnoughReplicasAfterAppend:
 		p.again(box, b, true) // it may be in the log
 	case staleLeader(code) || code == sarama.ErrNotEnoughReplicas || code == sarama.ErrThrottlingQuotaExceeded || transient(code):
@@ -450,12 +459,12 @@ func (p *producer) settle(box *outbox, b *batch, f *flight) {
 // limitTimeout bounds a question that only makes an error clearer.
 const limitTimeout = 2 * time.Second
 
-// limitOf returns the largest batch that a topic takes, for an error.
-func (p *producer) limitOf(topic string) string {
+// limitOf returns a limit of a topic, for an error.
+func (p *producer) limitOf(topic, config string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), limitTimeout)
 	defer cancel()
 	configs, err := (&admin{route: p.route}).Configs(ctx, topic)
-	if limit := configs[topic]["max.message.bytes"]; err == nil && limit != "" {
+	if limit := configs[topic][config]; err == nil && limit != "" {
 		return limit
 	}
 	return "not shown to this user"

@@ -169,3 +169,43 @@ func TestReadsWhatCompressesToAlmostNothing(t *testing.T) {
 		must(t, c.Close())
 	}
 }
+
+// A record that is too far in the future for its topic is named, once, and the
+// transaction can be aborted.
+func TestNamesARecordWhoseTimestampIsNotAccepted(t *testing.T) {
+	t.Parallel()
+	b := start(t, embedded.Options{})
+	c, err := New(Options{Brokers: b.Addrs()})
+	must(t, err)
+	defer c.Close()
+	a, err := c.Admin()
+	must(t, err)
+	must(t, a.Create(t.Context(), kafka.Topic{Name: "t", Partitions: 1}))
+	fault := b.Fault(embedded.Fault{Request: embedded.Produce, Code: int16(sarama.ErrInvalidTimestamp), Count: -1})
+	tp := record.TopicPartition{Topic: "t"}
+	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "x"})
+	must(t, p.Begin())
+	err = p.Produce(t.Context(), []record.Output{
+		{TopicPartition: tp, Timestamp: 1000, Key: []byte("past"), Value: []byte("v")},
+		{TopicPartition: tp, Timestamp: 4_102_444_800_000, Key: []byte("future"), Value: []byte("v")},
+		{TopicPartition: tp, Timestamp: 2000, Key: []byte("past"), Value: []byte("v")},
+	})
+	if err == nil {
+		_, err = p.Flush(t.Context())
+	}
+	var rec *kafka.RecordError
+	if !errors.Is(err, kafka.ErrTimestamp) || !errors.As(err, &rec) || rec.TopicPartition != tp || string(rec.Key) != "future" {
+		t.Fatalf("%v", err)
+	}
+	for _, says := range []string{"t-0: a record of 2100-01-01T00:00:00.000Z", "code 32", "set message.timestamp.after.max.ms of the topic"} {
+		if !strings.Contains(err.Error(), says) {
+			t.Errorf("%v does not say %q", err, says)
+		}
+	}
+	if n := fault.Hits(); n != 1 {
+		t.Errorf("it was sent %d times", n)
+	}
+	fault.Remove()
+	must(t, p.End(t.Context(), false))
+	commit(t, p, record.Output{TopicPartition: tp, Timestamp: 1000, Value: []byte("v")})
+}
