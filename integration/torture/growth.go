@@ -109,19 +109,23 @@ func (d *drill) sayRestores() bool {
 			if r.at.After(ran) { // it came later, from somebody else
 				continue
 			}
+			written := l.frozen.Add(-writeBehind - writing) // what was committed by then
+			verdict := ""
 			if r.Checkpoint == "" {
-				fmt.Fprintf(d.out, "after kill %d, %s: %s had no directory, %d records restored\n", l.fault, l.name, r.Task, r.Records)
+				if d.store == string(runner.Badger) && l.before.had(r.Task, written) {
+					ok, verdict = false, ": IT SHOULD HAVE ONE"
+				}
+				fmt.Fprintf(d.out, "after kill %d, %s: %s had no directory, %d records restored%s\n", l.fault, l.name, r.Task, r.Records, verdict)
 				continue
 			}
-			grown, looked := d.growth.between(partitionOf(r.Task), l.frozen.Add(-writeBehind-writing), l.killed)
-			verdict := ""
+			grown, looked := d.growth.between(partitionOf(r.Task), written, l.killed)
 			if !looked || r.Records > grown {
 				ok, verdict = false, ": TOO MUCH"
 			}
 			tails++
 			most = max(most, r.Records)
 			fmt.Fprintf(d.out, "after kill %d, %s: %s restored %d records, %d were written in the %v before%s\n",
-				l.fault, l.name, r.Task, r.Records, grown, (l.killed.Sub(l.frozen) + writeBehind + writing).Round(time.Millisecond), verdict)
+				l.fault, l.name, r.Task, r.Records, grown, l.killed.Sub(written).Round(time.Millisecond), verdict)
 		}
 	}
 	returned := map[*process]bool{}

@@ -99,6 +99,12 @@ func (p *process) restored() ([]restore, time.Time) {
 	return slices.Clone(p.restores), p.ran
 }
 
+// had reports whether the process had restored a task by a time.
+func (p *process) had(task string, by time.Time) bool {
+	all, _ := p.restored()
+	return slices.ContainsFunc(all, func(r restore) bool { return r.Task == task && r.at.Before(by) })
+}
+
 func (p *process) ended() bool {
 	select {
 	case <-p.gone:
