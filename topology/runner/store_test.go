@@ -305,21 +305,7 @@ func TestATaskWhoseStateIsDamagedIsRebuilt(t *testing.T) {
 		p.stop()
 		p = x.start(onDisk(dir), nil)
 		x.eventually("running", p.running(2))
-		files, err := filepath.Glob(filepath.Join(dir, "app", "states_1", "rows", "*.sst"))
-		x.must(err)
-		for _, file := range files {
-			b, err := os.ReadFile(file)
-			x.must(err)
-			f, err := os.OpenFile(file, os.O_RDWR, 0)
-			x.must(err)
-			for i := range b { // the commas in the states
-				if b[i] == ',' {
-					_, err := f.WriteAt([]byte{';'}, int64(i))
-					x.must(err)
-				}
-			}
-			x.must(f.Close())
-		}
+		damageStates(x, filepath.Join(dir, "app", "states_1"))
 		x.feed(60, 20)
 		x.drained()
 		x.fromTopics(p, 1, "checksum")
@@ -434,19 +420,25 @@ func TestSurvivesAKillAtEveryCallWithADirectory(t *testing.T) {
 	}
 }
 
-// late is a cluster that takes its time to end transactions.
-type late struct{ kafka.Cluster }
+// late is a cluster to which transactions are on their way for a while.
+type late struct {
+	kafka.Cluster
+	by time.Duration
+}
 
 func (l late) Producer(opts kafka.ProducerOptions) (kafka.Producer, error) {
 	p, err := l.Cluster.Producer(opts)
-	return lateProducer{p}, err
+	return lateProducer{p, l.by}, err
 }
 
-type lateProducer struct{ kafka.Producer }
+type lateProducer struct {
+	kafka.Producer
+	by time.Duration
+}
 
-func (p lateProducer) End(ctx context.Context, commit bool) error {
-	<-time.After(30 * time.Millisecond)
-	return p.Producer.End(ctx, commit)
+func (p lateProducer) Produce(ctx context.Context, outputs []record.Output) error {
+	<-time.After(p.by)
+	return p.Producer.Produce(ctx, outputs)
 }
 
 // What does not fit into memory is on disk, also what a step changed while the
@@ -456,7 +448,7 @@ func TestAStateLargerThanItsMemory(t *testing.T) {
 		x := newBench(t, 2, mem.Options{})
 		cfg := onDisk(t.TempDir())
 		cfg.StoreMemory = minStoreMemory
-		p := x.start(cfg, func(c kafka.Cluster) kafka.Cluster { return late{c} })
+		p := x.start(cfg, func(c kafka.Cluster) kafka.Cluster { return late{c, 30 * time.Millisecond} })
 		for range 4 {
 			var outputs []record.Output
 			for i := range 8000 {
@@ -472,4 +464,85 @@ func TestAStateLargerThanItsMemory(t *testing.T) {
 		p.stop()
 		x.check()
 	})
+}
+
+// forgetful is a cluster that has lost its committed offsets.
+type forgetful struct{ kafka.Cluster }
+
+func (f forgetful) Admin() (kafka.Admin, error) {
+	a, err := f.Cluster.Admin()
+	return forgetfulAdmin{a}, err
+}
+
+type forgetfulAdmin struct{ kafka.Admin }
+
+func (forgetfulAdmin) Committed(_ context.Context, _ string, partitions []record.TopicPartition, _ bool) (map[record.TopicPartition]kafka.CommittedOffset, error) {
+	all := map[record.TopicPartition]kafka.CommittedOffset{}
+	for _, tp := range partitions {
+		all[tp] = kafka.CommittedOffset{TopicPartition: tp, Offset: -1}
+	}
+	return all, nil
+}
+
+// A directory is as good as the changelog that it stands for, to see that a task has
+// been here before.
+func TestAStateWithoutOffsetsIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newBench(t, 1, mem.Options{})
+		dir := t.TempDir()
+		x.feed(50, 5)
+		p := x.start(onDisk(dir), nil)
+		x.drained()
+		p.stop()
+		p = x.start(onDisk(dir), func(c kafka.Cluster) kafka.Cluster { return forgetful{c} })
+		<-p.done
+		if p.err == nil || !strings.Contains(p.err.Error(), "app-states-changelog") || !strings.Contains(p.err.Error(), "committed records") {
+			t.Errorf("it ended with %v", p.err)
+		}
+	})
+}
+
+// The state of a task fails while its transaction is in flight: what is committed then
+// is in the state that is restored, and nothing of it is done twice.
+func TestAStateIsRebuiltBehindTheTransactionInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newBench(t, 1, mem.Options{})
+		dir := t.TempDir()
+		x.feed(100, 5)
+		p := x.start(onDisk(dir), nil)
+		x.drained()
+		p.stop()
+		p = x.start(onDisk(dir), func(c kafka.Cluster) kafka.Cluster { return late{c, time.Second} })
+		x.eventually("running", p.running(1))
+		damageStates(x, filepath.Join(dir, "app", "states_0"))
+		var outputs []record.Output
+		x.add(&outputs, "new", "1,") // it has no row that could be damaged
+		x.write(outputs)
+		<-time.After(115 * time.Millisecond) // the commit has begun, and takes its time
+		x.feed(5, 5)
+		x.drained()
+		x.fromTopics(p, 0, "checksum")
+		p.stop()
+		x.check()
+	})
+}
+
+// damageStates changes the rows of an open directory.
+func damageStates(x *bench, dir string) {
+	x.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "rows", "*.sst"))
+	x.must(err)
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		x.must(err)
+		f, err := os.OpenFile(file, os.O_RDWR, 0)
+		x.must(err)
+		for i := range b {
+			if b[i] == ',' { // between the values of a state
+				_, err := f.WriteAt([]byte{';'}, int64(i))
+				x.must(err)
+			}
+		}
+		x.must(f.Close())
+	}
 }
