@@ -38,6 +38,7 @@ type Machine struct {
 	moved    []*Event // in the present step
 
 	spare      *aside    // for the next entity that needs one
+	looked     int64     // by Touch
 	savedMarks []byte    // the row of watermarks as it is stored
 	restored   []*entity // those that Restore found kept events of
 
@@ -189,6 +190,13 @@ func (m *Machine) touch(e *Event) {
 	}
 	if m.causes != nil || m.seq.byTime {
 		m.moved = append(m.moved, e)
+	}
+}
+
+// Touch implements topology.OrderMachine.
+func (m *Machine) Touch(slot *topology.Entity) {
+	if en, ok := slot.Row.(*entity); ok {
+		m.looked = en.row.last + en.row.start // kept, so that it is not left out
 	}
 }
 

@@ -124,6 +124,9 @@ type OrderMachine interface {
 	Restore(key, value []byte) error
 	Restored(counts []policies.Counts) error
 
+	// Touch brings what the machine keeps of an entity into the processor's cache: the
+	// next input may be about it. It changes nothing.
+	Touch(e *Entity)
 	// Record offers a delivered record of an entity; entity is nil when the record
 	// names none (R0). The machine keeps neither ev nor what it points to: what must
 	// outlive the decision it copies, with OrderHost.Payload. now is the task clock

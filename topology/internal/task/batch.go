@@ -3,6 +3,7 @@ package task
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/streamrun/streamrun/policies"
@@ -119,8 +120,11 @@ func (t *Task) Take() *Batch {
 			b.Puts = append(b.Puts, statestore.Put{Key: k, Row: v})
 		})
 	}
-	for _, sl := range t.slots.dirty {
-		t.takeSlot(b, sl)
+	for some := range slices.Chunk(t.slots.dirty, lookahead) {
+		t.touch(some)
+		for _, sl := range some {
+			t.takeSlot(b, sl)
+		}
 	}
 	t.slots.dirty = t.slots.dirty[:0]
 	t.takeJournal(b)

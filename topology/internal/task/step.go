@@ -123,11 +123,15 @@ func (t *Task) command(c topology.OrderCommand) error {
 // records consumes records: the one with the smallest timestamp first, then the
 // source, then the offset.
 func (t *Task) records(inputs []Input, consumed []int) error {
+	for i := range t.ahead {
+		t.ahead[i].to = 0
+	}
 	for t.budget > 0 {
 		source := t.first(inputs, consumed)
 		if source < 0 {
 			break
 		}
+		t.expect(source, inputs[source].Records, consumed[source])
 		rec := &inputs[source].Records[consumed[source]]
 		if err := t.consume(source, rec); err != nil {
 			return err

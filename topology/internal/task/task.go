@@ -54,6 +54,10 @@ type Task struct {
 	paused  []bool // per source
 	facts   map[fact]string
 
+	// what the records to come need
+	ahead   []ahead // per source
+	touched int
+
 	// since the last Take
 	outputs []record.Output
 	letters []record.Output
@@ -99,6 +103,7 @@ func Open(p *Plan, partition int32, backend statestore.Backend, o Options, start
 		plan: p, partition: partition, name: topology.Task(p.Sub.Name, partition), options: o,
 		slots:     newSlots(backend, len(p.Sub.Stores), o.Cache),
 		positions: make([]int64, n), looked: make([]int64, n), counts: make([]policies.Counts, n), paused: make([]bool, n),
+		ahead: make([]ahead, n),
 	}
 	t.arena.pool = &t.pool
 	m, counts, err := agree(t.name, p.Sources, partition, starts)
