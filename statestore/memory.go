@@ -1,42 +1,38 @@
 package statestore
 
 import (
+	"bytes"
 	"slices"
-	"strings"
 )
 
 // Memory is a Backend in memory: what it holds ends with the process. The zero
 // value is not usable; NewMemory makes one.
+//
+// Its rows have no pointers, so that a million of them cost the garbage collector
+// nothing.
 type Memory struct {
-	rows      map[string][]byte
+	table     table
 	bytes     int64 // of keys and rows
 	positions []Position
 }
 
 // NewMemory returns an empty Memory.
-func NewMemory() *Memory { return &Memory{rows: make(map[string][]byte)} }
+func NewMemory() *Memory { return &Memory{table: newTable()} }
 
 // Get implements Backend.
-func (m *Memory) Get(key []byte) ([]byte, error) { return m.rows[string(key)], nil }
+func (m *Memory) Get(key []byte) ([]byte, error) {
+	if n := m.table.find(key, m.table.hash(key)); n != none {
+		return m.table.row(n), nil
+	}
+	return nil, nil
+}
 
-// Apply implements Backend. A row that fits takes the place of the one before it.
+// Apply implements Backend.
 func (m *Memory) Apply(puts []Put, positions []Position) error {
-	for _, p := range puts {
-		old, ok := m.rows[string(p.Key)]
-		if ok {
-			m.bytes -= int64(len(p.Key) + len(old))
-		}
-		if p.Row == nil {
-			delete(m.rows, string(p.Key))
-			continue
-		}
-		m.bytes += int64(len(p.Key) + len(p.Row))
-		row := append(old[:0], p.Row...)
-		if row == nil {
-			row = []byte{} // an empty row is not an absent one
-		}
-		if !ok || len(row) != len(old) || cap(row) != cap(old) {
-			m.rows[string(p.Key)] = row
+	for some := range slices.Chunk(puts, lookahead) {
+		hashes := m.table.ahead(some)
+		for i, p := range some {
+			m.put(p, hashes[i])
 		}
 	}
 	for _, p := range positions {
@@ -50,17 +46,36 @@ func (m *Memory) Apply(puts []Put, positions []Position) error {
 	return nil
 }
 
+func (m *Memory) put(p Put, hash uint64) {
+	n := m.table.find(p.Key, hash)
+	if n != none {
+		m.bytes -= int64(len(p.Key) + len(m.table.row(n)))
+	}
+	if p.Row == nil {
+		if n != none {
+			m.table.remove(n)
+		}
+		return
+	}
+	m.bytes += int64(len(p.Key) + len(p.Row))
+	if n == none {
+		m.table.add(p.Key, p.Row, hash)
+	} else {
+		m.table.write(n, p.Row)
+	}
+}
+
 // Scan implements Backend.
 func (m *Memory) Scan(prefix []byte, f func(key, row []byte) error) error {
-	var keys []string
-	for k := range m.rows {
-		if strings.HasPrefix(k, string(prefix)) {
-			keys = append(keys, k)
+	var found []uint32
+	for n := range m.table.all() {
+		if bytes.HasPrefix(m.table.key(n), prefix) {
+			found = append(found, n)
 		}
 	}
-	slices.Sort(keys)
-	for _, k := range keys {
-		if err := f([]byte(k), m.rows[k]); err != nil {
+	slices.SortFunc(found, func(a, b uint32) int { return bytes.Compare(m.table.key(a), m.table.key(b)) })
+	for _, n := range found {
+		if err := f(m.table.key(n), m.table.row(n)); err != nil {
 			return err
 		}
 	}

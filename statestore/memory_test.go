@@ -2,7 +2,9 @@ package statestore
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -65,4 +67,101 @@ func TestMemoryIsAMap(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The twin is a map; hashes are few, so that keys meet.
+func TestTableIsAMap(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		x, twin := newTable(), map[string]string{}
+		spread := rapid.SampledFrom([]uint64{1, 7, 1 << 20}).Draw(t, "hashes")
+		hash := func(key string) uint64 {
+			h := uint64(len(key)) * 1_000_003
+			for _, c := range key {
+				h = h*31 + uint64(c)
+			}
+			h %= spread
+			return h<<tagBits | h%5
+		}
+		size := rapid.SampledFrom([]int{0, 1, 20, 90, 110, 1000, pageBytes / 8, pageBytes})
+		for i := range rapid.IntRange(1, 300).Draw(t, "writes") {
+			key := rapid.StringMatching(`[a-h]{1,2}`).Draw(t, "key")
+			h := hash(key)
+			n := x.find([]byte(key), h)
+			if _, ok := twin[key]; ok != (n != none) {
+				t.Fatalf("%q is found: %v, want %v", key, n != none, ok)
+			}
+			row := bytes.Repeat([]byte{byte(i)}, size.Draw(t, "size"))
+			switch {
+			case n == none:
+				x.add([]byte(key), row, h)
+				twin[key] = string(row)
+			case rapid.Bool().Draw(t, "remove"):
+				x.remove(n)
+				delete(twin, key)
+			default:
+				x.write(n, row)
+				twin[key] = string(row)
+			}
+		}
+		got := map[string]string{}
+		for n := range x.all() {
+			if found := x.find(x.key(n), hash(string(x.key(n)))); found != n {
+				t.Fatalf("%q is entry %d and found as %d", x.key(n), n, found)
+			}
+			got[string(x.key(n))] = string(x.row(n))
+		}
+		if d := cmp.Diff(twin, got); d != "" {
+			t.Fatal(d)
+		}
+		if x.used != len(twin) {
+			t.Fatalf("%d places are used by %d keys", x.used, len(twin))
+		}
+	})
+}
+
+// What rows leave behind is used by others.
+func TestMemoryTakesItsBlocksAgain(t *testing.T) {
+	t.Parallel()
+	m := NewMemory()
+	for round := range 200 {
+		var puts []Put
+		for i := range 500 {
+			p := Put{Key: fmt.Appendf(nil, "key-%d", i)}
+			if round%4 != 3 {
+				p.Row = make([]byte, 50+round%3*400)
+			}
+			puts = append(puts, p)
+		}
+		if err := m.Apply(puts, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(m.table.blocks.pages); n > 8 {
+		t.Errorf("%d pages of %d bytes for 500 rows of at most 850", n, pageBytes)
+	}
+	if n := len(m.table.entries); n > 500 {
+		t.Errorf("%d entries for 500 keys", n)
+	}
+}
+
+func BenchmarkMemoryApply(b *testing.B) {
+	const keys = 1_000_000
+	m := NewMemory()
+	rnd := rand.New(rand.NewPCG(1, 2))
+	row := make([]byte, 110)
+	for i := range keys {
+		_ = m.Apply([]Put{{fmt.Appendf(nil, "key-%012d", i), row}}, nil)
+	}
+	puts := make([]Put, 5000)
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		for i := range puts {
+			puts[i] = Put{fmt.Appendf(nil, "key-%012d", rnd.IntN(keys)), row}
+		}
+		b.StartTimer()
+		_ = m.Apply(puts, nil)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(puts)), "ns/row")
 }
