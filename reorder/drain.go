@@ -49,6 +49,15 @@ func (s *Sequencer) drainOne() {
 func (s *Sequencer) again(e *Event) {
 	s.held.Delete(e)
 	s.endCausal(e)
+	s.placeAgain(e)
+}
+
+// placeAgain decides from R5 on, unless a rebuild has applied the event meanwhile.
+func (s *Sequencer) placeAgain(e *Event) {
+	if e.hash != 0 && s.row.ids.has(e.hash) {
+		s.drop(e, policies.ReasonDuplicate, 3)
+		return
+	}
 	s.place(e)
 }
 
@@ -170,10 +179,6 @@ func (s *Sequencer) fireTry(e *Event) {
 	}
 	s.stopTrying(e)
 	e.attempts++
-	if e.hash != 0 && s.row.ids.has(e.hash) { // a rebuild has applied it meanwhile
-		s.held.Touch(e)
-		s.drop(e, policies.ReasonDuplicate, 3)
-		return
-	}
-	s.place(e)
+	s.held.Touch(e)
+	s.placeAgain(e)
 }

@@ -31,7 +31,7 @@ type Machine struct {
 	commands []command // re-drives that what was left before has to end for
 	timers   timers
 	gaps     int   // entities whose hole timer runs
-	ticked   int64 // timers due until then fire
+	ticked   timer // timers up to this one fire
 	marks    []watermark
 	causes   *causes  // nil unless the contract is causal
 	touched  []*Event // kept events that changed since the last Changes
@@ -92,7 +92,7 @@ type aside struct {
 // without further defaults.
 func NewMachine(c policies.Contract, host topology.OrderHost, sources int) *Machine {
 	m := &Machine{
-		host: host, durable: c.Buffer != policies.BufferVolatile, ticked: atRestart,
+		host: host, durable: c.Buffer != policies.BufferVolatile, ticked: timer{due: atRestart},
 		marks: newWatermarks(sources),
 	}
 	if c.Causal {
@@ -215,7 +215,23 @@ func (m *Machine) Refuse(ev *topology.OrderEvent, reason policies.Reason) {
 }
 
 // Tick implements topology.OrderMachine.
-func (m *Machine) Tick(now int64) { m.ticked = max(m.ticked, now) }
+func (m *Machine) Tick(now int64) {
+	m.tick(timer{due: now, arm: math.MaxInt64})
+}
+
+// TickOnce is a Tick that fires the earliest timer alone, if one runs, whatever is due
+// with it; for those who have to see what each brings about.
+func (m *Machine) TickOnce() {
+	if len(m.timers) > 0 {
+		m.tick(m.timers[0].due)
+	}
+}
+
+func (m *Machine) tick(to timer) {
+	if m.ticked.before(to) {
+		m.ticked = to
+	}
+}
 
 // Command implements topology.OrderMachine. Commands are "redrive" of an entity and
 // "flush", the end of all input of an event-time contract.
@@ -297,7 +313,7 @@ func (m *Machine) work() bool {
 		m.dequeue(en)
 		m.goOn(en)
 	case m.seq.byTime && m.release():
-	case len(m.timers) > 0 && m.timers[0].due.due <= m.ticked:
+	case len(m.timers) > 0 && !m.ticked.before(m.timers[0].due):
 		m.fire(m.timers[0])
 	case len(m.commands) > 0:
 		m.begin()
@@ -314,12 +330,12 @@ func (m *Machine) together() bool { return m.causes != nil || m.seq.byTime }
 
 // owes reports whether something of the entity is to be done before its next record.
 func (m *Machine) owes(en *entity) bool {
-	return en.aside != nil && (en.queued || en.index >= 0 && en.due.due <= m.ticked)
+	return en.aside != nil && (en.queued || en.index >= 0 && !m.ticked.before(en.due))
 }
 
 // owesAnything reports whether something of any entity is to be done.
 func (m *Machine) owesAnything() bool {
-	return m.flying || m.at < len(m.out) || len(m.queue) > 0 || len(m.timers) > 0 && m.timers[0].due.due <= m.ticked || m.seq.byTime && m.ready() != nil
+	return m.flying || m.at < len(m.out) || len(m.queue) > 0 || len(m.timers) > 0 && !m.ticked.before(m.timers[0].due) || m.seq.byTime && m.ready() != nil
 }
 
 // begin begins the first re-drive; the row remembers it.
@@ -350,7 +366,7 @@ func (m *Machine) decideHand() {
 // goOn continues with an entity that has more to do.
 func (m *Machine) goOn(en *entity) {
 	if en.since == atRestart {
-		en.since = m.ticked
+		en.since = m.ticked.due
 	}
 	m.step(en, Input{Kind: InputMore}, en.since)
 }

@@ -74,7 +74,7 @@ func PlanRebuild(c policies.Contract, live *Row, held Held, log Log) (*Rebuild, 
 	if live.retrying() {
 		return nil, ErrRetrying
 	}
-	f := &refold{contract: c, live: live, held: held, entity: log.Entity, log: log.Events, refuses: log.Refuses, seen: map[uint64]bool{}}
+	f := &refold{contract: c, live: live, held: held, entity: log.Entity, log: log.Events, refuses: log.Refuses, seen: map[uint64]bool{}, wasted: map[int64]bool{}}
 	f.seq = NewSequencer(c, 0, nil)
 	f.out = &Rebuild{row: live.clone(), hashes: map[uint64]bool{}, places: map[int64]bool{}}
 	if !live.known {
@@ -106,27 +106,26 @@ type refold struct {
 	entries  []refoldEntry
 	numbers  []int64         // applied, ascending, of the live epoch
 	seen     map[uint64]bool // ids in the log
+	wasted   map[int64]bool  // numbers of the log under which the live state has none of its ids
 	out      *Rebuild
 }
 
 type refoldEntry struct {
 	index  int
-	number int64
+	epoch  int64 // and
+	number int64 // under which the live state has it, or would have it
 	hash   uint64
 	again  bool // the id stands in the log before
 }
 
-// begin takes epoch and start of an entity that is new to the live state.
+// begin takes epoch and start of an entity that is new to the live state, as the first
+// event of the log has them.
 func (f *refold) begin() {
 	row := &f.out.row
-	for i := range f.log {
-		m := &f.log[i]
-		if f.seq.bySeq && !usable(m) || row.known && (m.Epoch <= row.epoch || f.contract.Reset != policies.ResetEpoch) {
-			continue
-		}
-		row.known, row.epoch = true, m.Epoch
+	if i := slices.IndexFunc(f.log, func(m policies.Metadata) bool { return !f.seq.bySeq || usable(&m) }); i >= 0 {
+		row.known, row.epoch = true, f.log[i].Epoch
 		f.seq.row = row
-		f.seq.begin(m.Sequence)
+		f.seq.begin(f.log[i].Sequence)
 	}
 	f.live = &Row{}
 	*f.live = row.clone()
@@ -140,18 +139,24 @@ func (f *refold) sort() {
 		if f.seq.bySeq && !usable(m) || m.Epoch > f.live.epoch {
 			continue
 		}
-		number := m.Sequence
-		if e, ok := f.live.ids.find(hash); ok && hash != 0 && m.Epoch == f.live.epoch && e.number() != noNumber {
-			number = e.number()
+		epoch, number := m.Epoch, m.Sequence
+		if e, ok := f.live.ids.find(hash); ok && hash != 0 && epoch == f.live.epoch {
+			switch {
+			case e.number() != noNumber:
+				number = e.number()
+				f.wasted[m.Sequence] = number != m.Sequence
+			case f.seq.bySeq: // decided in an epoch whose numbers the row has no more
+				epoch--
+			}
 		}
-		f.entries = append(f.entries, refoldEntry{i, number, hash, hash != 0 && f.seen[hash]})
+		f.entries = append(f.entries, refoldEntry{i, epoch, number, hash, hash != 0 && f.seen[hash]})
 		f.seen[hash] = true
 	}
 	slices.SortStableFunc(f.entries, func(a, b refoldEntry) int {
 		m, n := &f.log[a.index], &f.log[b.index]
 		switch {
 		case f.seq.bySeq:
-			return cmp.Or(cmp.Compare(m.Epoch, n.Epoch), cmp.Compare(a.number, b.number), cmp.Compare(f.rank(a), f.rank(b)))
+			return cmp.Or(cmp.Compare(a.epoch, b.epoch), cmp.Compare(a.number, b.number), cmp.Compare(f.rank(a), f.rank(b)))
 		case f.seq.byTime:
 			return cmp.Or(cmp.Compare(m.EventTime, n.EventTime), cmp.Compare(m.Sequence, n.Sequence), cmp.Compare(m.ID, n.ID))
 		}
@@ -177,13 +182,13 @@ func (f *refold) fold(e refoldEntry) {
 		return
 	}
 	if f.refuses(e.index) {
-		f.giveUp(m, n)
+		f.giveUp(m, e)
 		return
 	}
 	entry, remembered := f.live.ids.find(e.hash)
 	known := e.hash != 0 && remembered && entry.applied()
 	switch {
-	case f.seq.bySeq && m.Epoch < f.live.epoch:
+	case f.seq.bySeq && e.epoch < f.live.epoch:
 		if !known && len(f.live.ids.ring) < f.contract.IDMemory {
 			return // nothing was forgotten: it was never applied
 		}
@@ -192,13 +197,17 @@ func (f *refold) fold(e refoldEntry) {
 		if n < row.start || f.out.places[n] {
 			return
 		}
-		known = n <= f.live.last || f.live.Ahead(n) // at or before the cutoff
+		known = n <= f.live.last || f.live.Ahead(n)
 		if !known && !f.place(m, e) {
 			return
 		}
 		if known && row.rare != nil {
 			row.rare.holes.remove(n)
 		}
+		if known && n > row.last && row.next() > n { // here it is in order: last passes the void ones before it
+			row.pass(n)
+		}
+		known = n <= f.live.last || f.live.wasAppliedAhead(n) // at or before the cutoff
 		f.out.places[n] = true
 		f.numbers = append(f.numbers, n)
 	case f.seq.byTime && f.held.Find(e.hash) != nil:
@@ -216,25 +225,25 @@ func (f *refold) fold(e refoldEntry) {
 	}
 	if e.hash != 0 {
 		f.out.hashes[e.hash] = true
-		row.remember(e.hash, f.place4ids(m, n))
+		row.remember(e.hash, f.place4ids(e))
 	}
 	row.version = max(row.version, m.Version)
 	f.out.events = append(f.out.events, *m)
-	f.out.Apply = append(f.out.Apply, Refolded{Index: e.index, Epoch: m.Epoch, Number: n, Known: known})
+	f.out.Apply = append(f.out.Apply, Refolded{Index: e.index, Epoch: e.epoch, Number: n, Known: known})
 }
 
 // place4ids is the number under which an id is remembered.
-func (f *refold) place4ids(m *policies.Metadata, n int64) int64 {
-	if !f.seq.bySeq || m.Epoch != f.live.epoch {
+func (f *refold) place4ids(e refoldEntry) int64 {
+	if !f.seq.bySeq || e.epoch != f.live.epoch {
 		return noNumber
 	}
-	return n
+	return e.number
 }
 
 // giveUp passes over an event that the handler refuses, if its class says so (R13).
-func (f *refold) giveUp(m *policies.Metadata, n int64) {
-	row := &f.out.row
-	if !f.seq.bySeq || m.Epoch != row.epoch || f.contract.ClassOf(m.Class).Poison != policies.PoisonSkip || n != row.next() {
+func (f *refold) giveUp(m *policies.Metadata, e refoldEntry) {
+	row, n := &f.out.row, e.number
+	if !f.seq.bySeq || e.epoch != row.epoch || f.contract.ClassOf(m.Class).Poison != policies.PoisonSkip || n != row.next() {
 		return
 	}
 	row.pass(n)
@@ -266,12 +275,16 @@ func (f *refold) place(m *policies.Metadata, e refoldEntry) bool {
 		return false
 	}
 	switch {
-	case n == row.nextWithout(n) || f.contract.Gap == policies.GapApply:
+	case n == row.nextWithout(n):
 		row.pass(n)
-	case f.contract.ClassOf(m.Class).Early == policies.EarlyApply && !row.full(f.contract.MaxHoles):
+	case row.full(f.contract.MaxHoles):
+		return false
+	case f.contract.ClassOf(m.Class).Early == policies.EarlyApply:
 		x := row.more()
 		x.void.remove(n)
 		x.ahead.add(n, n)
+	case f.contract.Gap == policies.GapApply:
+		row.pass(n)
 	default:
 		return false
 	}
@@ -293,12 +306,7 @@ func (f *refold) complete() error {
 		return lost
 	}
 	excused := func(n int64) bool {
-		if f.live.rare != nil && f.live.rare.holes.has(n) || f.held.LetterAt(f.live.epoch, n) {
-			return true
-		}
-		decidedLate := false
-		f.live.ids.each(func(e idEntry) { decidedLate = decidedLate || e.number() == n && !e.applied() })
-		return decidedLate
+		return f.live.rare != nil && f.live.rare.holes.has(n) || f.held.LetterAt(f.live.epoch, n) || f.wasted[n] || f.live.leftOut(n)
 	}
 	n := f.live.start
 	check := func(to int64) {
@@ -332,6 +340,19 @@ func (f *refold) complete() error {
 		}
 	}
 	return lost
+}
+
+// wasAppliedAhead reports whether the number was applied before its turn. Where it failed
+// it is a hole, and what came late for that is ahead too.
+func (r *Row) wasAppliedAhead(n int64) bool {
+	return r.Ahead(n) && !r.rare.holes.has(n) && !r.leftOut(n)
+}
+
+// leftOut reports whether an id is known that was decided under the number without
+// being applied.
+func (r *Row) leftOut(n int64) (out bool) {
+	r.ids.each(func(e idEntry) { out = out || e.number() == n && !e.applied() })
+	return out
 }
 
 // remember records an applied id without forgetting others; a known one becomes applied.

@@ -113,6 +113,12 @@ func (m *Machine) appendWatermarks(b []byte) []byte {
 		}
 		mark := w.mark
 		if !m.durable {
+			if e, ok := w.wait.Min(); ok { // its turn may have come, while others are before it
+				mark = min(mark, minus(e.EventTime, 1))
+			}
+			if f := &m.seq.flight; f.active && f.ev.state == stateHeld && f.ev.Source == i {
+				mark = min(mark, minus(f.ev.EventTime, 1))
+			}
 			for _, en := range m.timers { // under event time only a retry has a timer
 				for _, e := range slices.Concat(en.row.rare.tries, en.blocked) {
 					if e.Source == i {

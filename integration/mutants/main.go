@@ -7,15 +7,15 @@
 //
 // A fault is a patch testdata/NAME.patch with a header above the diff:
 //
-//	# set: engine
+//	# set: reorder engine
 //	# test: go test ./reorder/ -run TestHoleIsWaitedFor
 //	# why: the deadline of a hole is one millisecond late
 //	diff --git a/reorder/hold.go b/reorder/hold.go
 //	...
 //
-// The named test is tried first, then all tests of the packages that the patch
-// touches. It ends with 0 when every fault was found, and with 1 when one survived,
-// could not be planted, or the tests fail without any.
+// A fault may be of several sets. The named test is tried first, then all tests of the
+// packages that the patch touches. It ends with 0 when every fault was found, and with
+// 1 when one survived, could not be planted, or the tests fail without any.
 //
 // # Invariants
 //
@@ -34,6 +34,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 )
 
@@ -74,7 +75,7 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	}
 	if *list {
 		for _, p := range patches {
-			fmt.Fprintf(out, "%-10s %-40s %s\n", p.set, p.name, p.why)
+			fmt.Fprintf(out, "%-15s %-40s %s\n", strings.Join(p.sets, " "), p.name, p.why)
 		}
 		return nil
 	}

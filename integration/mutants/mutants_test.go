@@ -77,7 +77,7 @@ func fault(name, test, old, replacement string) patch {
 	}
 	hunk := fmt.Sprintf("@@ -1,%d +1,%d @@\n", strings.Count(calc, "\n"), strings.Count(after, "\n"))
 	return patch{
-		name: name, set: "s", why: "it is " + name,
+		name: name, sets: []string{"s"}, why: "it is " + name,
 		test:     strings.Fields(test)[1:],
 		packages: []string{"./calc"},
 		text:     []byte("--- a/calc/calc.go\n+++ b/calc/calc.go\n" + hunk + lines(calc, "-") + lines(after, "+")),

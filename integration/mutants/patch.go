@@ -19,7 +19,7 @@ const patchFolder = "integration/mutants/testdata"
 // A patch is one fault to plant.
 type patch struct {
 	name     string
-	set      string
+	sets     []string
 	test     []string // arguments of go, tried first
 	why      string
 	packages []string // that it touches, as ./path
@@ -75,7 +75,7 @@ func parsePatch(name string, text []byte) (patch, error) {
 	slices.Sort(p.packages)
 	p.packages = slices.Compact(p.packages)
 	switch {
-	case p.set == "" || p.why == "" || len(p.test) == 0:
+	case len(p.sets) == 0 || p.why == "" || len(p.test) == 0:
 		return p, fault(1, "the header lacks a line: it has # set:, # test: and # why:")
 	case len(p.packages) == 0:
 		return p, fault(line, "no diff follows the header: give one with a/ and b/ before the paths")
@@ -88,7 +88,7 @@ func (p *patch) setHeader(comment string) (problem string) {
 	value = strings.TrimSpace(value)
 	switch strings.TrimSpace(key) {
 	case "set":
-		p.set = value
+		p.sets = strings.Fields(value)
 	case "why":
 		p.why = value
 	case "test":
@@ -105,7 +105,7 @@ func (p *patch) setHeader(comment string) (problem string) {
 
 // inSet returns the patches of a set; of all sets for "".
 func inSet(patches []patch, set string) []patch {
-	return slices.DeleteFunc(slices.Clone(patches), func(p patch) bool { return set != "" && p.set != set })
+	return slices.DeleteFunc(slices.Clone(patches), func(p patch) bool { return set != "" && !slices.Contains(p.sets, set) })
 }
 
 // draw returns n patches as the seed has it, in order of name; all for 0.

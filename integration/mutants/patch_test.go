@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-const goodPatch = `# set: engine
+const goodPatch = `# set: reorder engine
 # test: go test ./reorder/ -run TestX
 # why: a hole is forgotten
 diff --git a/reorder/hold.go b/reorder/hold.go
@@ -33,7 +33,7 @@ func TestPatchNamesSetTestAndPackages(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := patch{
-		name: "hole-forgotten", set: "engine", why: "a hole is forgotten",
+		name: "hole-forgotten", sets: []string{"reorder", "engine"}, why: "a hole is forgotten",
 		test:     []string{"test", "./reorder/", "-run", "TestX"},
 		packages: []string{"./policies", "./reorder"},
 		text:     []byte(goodPatch),
@@ -46,7 +46,7 @@ func TestPatchNamesSetTestAndPackages(t *testing.T) {
 func TestFaultyPatchesAreNamed(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ old, new, want string }{
-		{"# set: engine\n", "", "x.patch:1: the header lacks a line"},
+		{"# set: reorder engine\n", "", "x.patch:1: the header lacks a line"},
 		{"# why: a hole is forgotten\n", "# why:\n", "x.patch:1: the header lacks a line"},
 		{"# why:", "# reason:", `x.patch:3: header line "reason: a hole is forgotten" is not known`},
 		{"go test ./reorder/ -run TestX", "rm -r x", `x.patch:2: test is "rm -r x"`},
@@ -92,7 +92,7 @@ func TestDrawIsBySeedAndFair(t *testing.T) {
 
 func TestSetsAreKeptApart(t *testing.T) {
 	t.Parallel()
-	all := []patch{{name: "a", set: "engine"}, {name: "b", set: "slice"}}
+	all := []patch{{name: "a", sets: []string{"engine"}}, {name: "b", sets: []string{"runner", "slice"}}}
 	if got := inSet(all, "slice"); len(got) != 1 || got[0].name != "b" {
 		t.Errorf("set slice is %v", got)
 	}

@@ -1,8 +1,10 @@
 package host
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/streamrun/streamrun/policies"
@@ -144,7 +146,7 @@ func (h *Host) Do(s scenario.Step) error {
 			break
 		}
 		h.now = max(h.now, due)
-		h.machine.Tick(due)
+		h.machine.TickOnce() // a partition that stopped resumes after every timer
 		if err := h.settle(); err != nil {
 			return err
 		}
@@ -197,22 +199,33 @@ func (h *Host) settle() error {
 	if err := h.rebuildWaiting(); err != nil {
 		return err
 	}
+	for {
+		moved, err := h.resume()
+		if !moved || err != nil {
+			return err
+		}
+	}
+}
+
+// resume offers what stopped partitions hold again, in ascending order. It reports
+// whether anything was consumed, which may let another partition go on.
+func (h *Host) resume() (moved bool, err error) {
 	for _, p := range sorted(h.stopped) {
 		for len(h.stopped[p]) > 0 {
 			d := h.stopped[p][0]
 			if err := h.offer(d); err != nil {
-				return err
+				return false, err
 			}
 			if d.is == policies.Paused || len(h.stopped[p]) == 0 {
 				break // it still does not fit, or the process died
 			}
-			h.stopped[p] = h.stopped[p][1:]
+			h.stopped[p], moved = h.stopped[p][1:], true
 		}
 		if len(h.stopped[p]) == 0 {
 			delete(h.stopped, p)
 		}
 	}
-	return nil
+	return moved, nil
 }
 
 // deliver brings a record to the process.
@@ -232,16 +245,23 @@ func (h *Host) deliver(ev scenario.Event) error {
 	}
 	if len(h.stopped[ev.Partition]) > 0 {
 		d.is = policies.Paused
-		h.stopped[ev.Partition] = append(h.stopped[ev.Partition], d)
+		h.stop(d)
 		return nil
 	}
 	if err := h.offer(d); err != nil {
 		return err
 	}
 	if d.is == policies.Paused {
-		h.stopped[ev.Partition] = append(h.stopped[ev.Partition], d)
+		h.stop(d)
 	}
 	return nil
+}
+
+// stop keeps a record until its partition goes on, in ascending order.
+func (h *Host) stop(d *delivery) {
+	p := d.event.Partition
+	h.stopped[p] = append(h.stopped[p], d)
+	slices.SortStableFunc(h.stopped[p], func(a, b *delivery) int { return cmp.Compare(a.event.Offset, b.event.Offset) })
 }
 
 // offer gives a record to the machine until it is decided.

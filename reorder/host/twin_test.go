@@ -19,24 +19,13 @@ import (
 const seeds = 800
 
 // TestAgreesWithTheTwin plays random cases on the production sequencer and on the
-// slow twin and compares everything after every step. A difference is excused only
-// where both read the rules as they may be read; excuses must be rare.
+// slow twin and compares everything after every step. They read the rules alike: no
+// difference is excused.
 func TestAgreesWithTheTwin(t *testing.T) {
 	t.Parallel()
-	excuses := map[string]int{}
 	for seed := range uint64(seeds) {
-		diff, excuse := differs(twin.Generate(seed))
-		switch {
-		case excuse != "":
-			excuses[excuse]++
-		case diff != "":
+		if diff := difference(twin.Generate(seed)); diff != "" {
 			t.Fatalf("seed %d: %s", seed, diff)
-		}
-	}
-	for excuse, n := range excuses {
-		t.Logf("%d of %d cases differ since %s", n, seeds, excuse)
-		if n > seeds/100 {
-			t.Errorf("%d cases differ since %s: too many to be believed", n, excuse)
 		}
 	}
 }
@@ -45,8 +34,7 @@ func TestAgreesWithTheTwin(t *testing.T) {
 // everything that the case delivers of an entity, or from a part of it.
 func TestRebuildsAgreeWithTheTwin(t *testing.T) {
 	t.Parallel()
-	excused := 0
-	for seed := range uint64(seeds / 3) {
+	for seed := range uint64(seeds / 2) {
 		c := twin.Generate(seed)
 		if c.Contract.OrderBy != policies.BySequence {
 			continue // the rules give a rebuild no cutoff there
@@ -58,15 +46,9 @@ func TestRebuildsAgreeWithTheTwin(t *testing.T) {
 			i := r.IntN(len(c.Steps))
 			c.Steps = slices.Insert(slices.Clone(c.Steps), i, rebuild(c, i, r))
 		}
-		diff, excuse := differs(c)
-		if excuse != "" {
-			excused++
-		} else if diff != "" {
+		if diff := difference(c); diff != "" {
 			t.Fatalf("seed %d: %s", seed, diff)
 		}
-	}
-	if excused > seeds/100 {
-		t.Errorf("%d cases differ for a reason: too many to be believed", excused)
 	}
 }
 
@@ -76,8 +58,10 @@ func rebuild(c scenario.Case, i int, r *rand.Rand) scenario.Step {
 	part := 100 - 5*r.IntN(3) // percent
 	var log []scenario.Event
 	for _, s := range c.Steps[:min(len(c.Steps), i+r.IntN(10))] {
-		// A clean log has neither conflicts nor new numbers, jumps or events that the handler refuses.
-		clean := !strings.HasSuffix(s.Event.ID, "x") && !strings.HasSuffix(s.Event.ID, "y") && !s.Event.Poison && s.Event.Sequence < 1000 &&
+		// A clean log has neither conflicts nor new numbers, jumps or events that the handler
+		// refuses. The row keeps an id that was renumbered before a reset, but no number of
+		// its old epoch: which effect key it had then is not known any more.
+		clean := !renumberedBeforeReset(c, s.Event) && !strings.HasSuffix(s.Event.ID, "x") && !strings.HasSuffix(s.Event.ID, "y") && !s.Event.Poison && s.Event.Sequence < 1000 &&
 			!slices.ContainsFunc(log, func(e scenario.Event) bool { return e.ID == s.Event.ID && e.Sequence != s.Event.Sequence })
 		if s.Kind == scenario.Deliver && s.Event.Entity == entity && clean && r.IntN(100) < part {
 			log = append(log, s.Event)
@@ -86,93 +70,52 @@ func rebuild(c scenario.Case, i int, r *rand.Rand) scenario.Step {
 	return scenario.Step{At: c.Steps[i].At, Kind: scenario.RebuildEntity, Rebuild: scenario.Rebuild{Entity: entity, Log: log}}
 }
 
-// differs returns the first difference between host and twin, and what excuses it.
-func differs(c scenario.Case) (diff, excuse string) {
+// renumberedBeforeReset reports whether an id has several numbers in a case in which
+// its entity has several epochs.
+func renumberedBeforeReset(c scenario.Case, ev scenario.Event) bool {
+	resets, renumbered := false, false
+	for _, s := range c.Steps {
+		if s.Kind == scenario.Deliver && s.Event.Entity == ev.Entity {
+			resets = resets || s.Event.Epoch != ev.Epoch
+			renumbered = renumbered || s.Event.ID == ev.ID && (s.Event.Sequence != ev.Sequence || s.Event.Epoch != ev.Epoch)
+		}
+	}
+	return resets && renumbered
+}
+
+// difference returns the first difference between host and twin.
+func difference(c scenario.Case) string {
 	want, err := twin.New(c.Contract)
 	if err != nil {
-		return err.Error(), ""
+		return err.Error()
 	}
 	got, err := host.New(c.Contract)
 	if err != nil {
-		return err.Error(), ""
+		return err.Error()
 	}
-	paused := false
 	for i, s := range c.Steps {
 		if err := want.Do(s); err != nil {
-			return fmt.Sprintf("step %d: twin: %v", i+1, err), ""
+			return fmt.Sprintf("step %d: twin: %v", i+1, err)
 		}
 		if err := got.Do(s); err != nil {
-			return fmt.Sprintf("step %d: host: %v", i+1, err), ""
+			return fmt.Sprintf("step %d: host: %v", i+1, err)
 		}
 		a, err := want.Outcome()
 		if err != nil {
-			return fmt.Sprintf("step %d: twin: %v", i+1, err), ""
+			return fmt.Sprintf("step %d: twin: %v", i+1, err)
 		}
 		b, err := got.Outcome()
 		if err != nil {
-			return fmt.Sprintf("step %d: host: %v\n%s", i+1, err, story(c, i)), ""
+			return fmt.Sprintf("step %d: host: %v\n%s", i+1, err, story(c, i))
 		}
 		comparable(a.Counts)
 		comparable(b.Counts)
 		if x, y := twin.Canonical(a), twin.Canonical(b); x != y {
 			return fmt.Sprintf("step %d:\n%s%s\ndecisions of the twin:%s\ndecisions of the host:%s", i+1,
-				cmp.Diff(strings.Split(x, "\n"), strings.Split(y, "\n")), story(c, i), decisions(a), decisions(b)), excuseFor(c, a, b, paused)
+				cmp.Diff(strings.Split(x, "\n"), strings.Split(y, "\n")), story(c, i), decisions(a), decisions(b))
 		}
-		paused = paused || len(b.Paused) > 0
-	}
-	return "", ""
-}
-
-// excuseFor says why host and twin may differ in a case.
-func excuseFor(c scenario.Case, twin, host scenario.Outcome, paused bool) string {
-	p := c.Contract
-	switch {
-	case p.Gap == policies.GapRebuild && crashes(c) && len(twin.Rebuilds) != len(host.Rebuilds):
-		return "the twin dies between the apply that opens a hole and the request for it"
-	case p.Gap == policies.GapRebuild && len(host.Paused) > 0 && len(twin.Rebuilds) != len(host.Rebuilds):
-		return "the twin counts a paused event as held"
-	case foundOut(twin, host):
-		return "the host finds a second id out at once where a durable buffer keeps the first, which is in retry"
-	case p.Gap == policies.GapApply && jumps(p):
-		return "the twin gives up at once what lies behind a number in retry"
-	case p.Gap == policies.GapRetry && jumps(p):
-		return "the twin gives up the number of an event that looks at the gap"
-	case jumps(p) && len(host.Holes) > len(twin.Holes) && rebuilds(c):
-		return "the twin's rebuild forgets a hole above last"
-	case rebuilds(c) && len(twin.DLQ) == len(host.DLQ) && len(twin.Suppressed) != len(host.Suppressed) && p.Retry.Max > 0:
-		return "the twin rebuilds between the end of a retry and the drain"
-	case rebuilds(c) && len(twin.Suppressed) == len(host.Suppressed) && !slices.Equal(twin.Suppressed, host.Suppressed) && p.Reset == policies.ResetEpoch:
-		return "the row keeps no numbers of old epochs"
-	case paused:
-		return "the twin resumes partitions between timers that are due at the same time"
 	}
 	return ""
-}
-
-// foundOut reports whether the host dead-lettered a conflict that the twin holds.
-func foundOut(twin, host scenario.Outcome) bool {
-	return slices.ContainsFunc(host.DLQ, func(e scenario.Entry) bool {
-		return e.Note == string(policies.ReasonSequenceConflict) &&
-			slices.Contains(twin.Held, scenario.Entry{Entity: e.Entity, ID: e.ID})
-	})
-}
-
-// jumps reports whether some class is applied ahead.
-func jumps(c policies.Contract) bool {
-	for _, class := range c.Classes {
-		if class.Early == policies.EarlyApply {
-			return true
-		}
-	}
-	return c.Class.Early == policies.EarlyApply
-}
-
-func rebuilds(c scenario.Case) bool {
-	return slices.ContainsFunc(c.Steps, func(s scenario.Step) bool { return s.Kind == scenario.RebuildEntity })
-}
-
-func crashes(c scenario.Case) bool {
-	return slices.ContainsFunc(c.Steps, func(s scenario.Step) bool { return s.Event.Crash != scenario.NoCrash })
 }
 
 // comparable leaves out of counts what the rules do not say: a mark of the contract,

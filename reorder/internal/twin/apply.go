@@ -103,8 +103,9 @@ func (t *Twin) poisoned(e *entity, n int, how manner, why string) {
 	s := t.deliveries[n].Sequence
 	switch how {
 	case overGap:
-		t.giveUp(e, s)
-		fallthrough
+		if e.holes = e.holes.with(s, s); !t.jump(e, s) {
+			e.passed[s] = true
+		}
 	case inOrder:
 		e.holes = e.holes.with(s, s)
 		e.pass(s)
@@ -122,8 +123,9 @@ func (t *Twin) apply(e *entity, n int, how manner) {
 	t.crash(n, scenario.BeforeState)
 	switch how {
 	case overGap:
-		t.giveUp(e, d.Sequence)
-		e.pass(d.Sequence)
+		if !t.jump(e, d.Sequence) {
+			e.ahead[d.Sequence] = d.ID
+		}
 	case inOrder, redriven:
 		e.pass(d.Sequence)
 	case aheadOfTurn:

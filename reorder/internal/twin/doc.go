@@ -38,12 +38,15 @@
 //     resolves all its letters.
 //   - R7: a letter as late keeps its number recorded. A number in local retry or
 //     waiting for a look is neither held nor ahead: a second id for it is held, or
-//     looked at, and found out afterwards.
+//     looked at, and found out afterwards. What a durable buffer keeps, though, is
+//     held in it, also while it is tried again: a second id is a conflict at once.
 //   - R9: an event that claims a void number takes the void away for good, even
 //     when it ends as a letter.
-//   - R11: a timer that could not run (local retry) starts anew. skip moves last as
-//     far as it gives numbers up; void numbers below become holes with it.
-//   - R12 binds in local retry too. skip pauses when there is nothing to give up.
+//   - R11: a timer that could not run starts anew; what waits for a look is listed as
+//     retrying, so that for it none runs and it is not given up either. skip moves last
+//     as far as it gives numbers up; void numbers below become holes with it.
+//   - R12 binds in local retry too. skip pauses when there is nothing to give up; what
+//     it has given up for an event that is then paused stays given up.
 //   - R13: held events are decided again in sequence order, under latest-wins in
 //     order of arrival. An early event in local retry makes its entity wait like
 //     any other; given up (skip), its number is a hole above last, which last
@@ -57,7 +60,7 @@
 //   - R16: offsets that were never delivered do not count; what a restart forgot
 //     counts as delivered and not terminal.
 //   - R17: each partition's events obey its own watermark, which is durable; a restart
-//     that loses an event in local retry takes it back below, or the event would
+//     that loses an event which it has passed takes it back below, or the event would
 //     be late when it is delivered again. Causes are not asked.
 //   - R18: asked of an event whose turn it is: not of an early one, one that gap=apply
 //     applies, or a re-driven one; these are listed as unordered. Behind an event
@@ -66,9 +69,12 @@
 //     cycle is looked for when the event's turn comes, along held events; the depth
 //     is the number of held causes. on_timeout hold and rebuild go on waiting.
 //   - A re-drive in which the process dies goes on after the restart. It passes over
-//     numbers applied ahead too. Under latest-wins a letter can be next while it
+//     numbers applied ahead too. What it has not filled is missing when it ends: then
+//     timers start and rebuilds are asked for. Under latest-wins a letter can be next while it
 //     beats the winner; under event time poison and parked ones can.
 //   - Rebuild folds its log in (epoch, number) order. Numbers up to the live last
-//     that the log lacks stay as they are live. Of an older epoch only what was applied
-//     is folded. A refused rebuild leaves no trace but a decision.
+//     that the log lacks stay as they are live, and so do those that failed ahead. Of an
+//     older epoch only what was applied is folded. One that waits for a local retry is
+//     made when the drain behind the retry is done. Held events that it absorbed are
+//     duplicates before anything else. A refused rebuild leaves no trace but a decision.
 package twin

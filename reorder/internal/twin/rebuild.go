@@ -12,9 +12,9 @@ import (
 // startRebuild rebuilds an entity now, or when its local retry is over.
 func (t *Twin) startRebuild(r scenario.Rebuild) {
 	e := t.entity(r.Entity)
-	if !e.known && len(r.Log) > 0 {
+	if i := slices.IndexFunc(r.Log, t.usable); !e.known && i >= 0 {
 		e.known = true
-		e.reset(r.Log[0].Epoch, t.startFor(r.Log[0].Sequence))
+		e.reset(r.Log[i].Epoch, t.startFor(r.Log[i].Sequence))
 	}
 	e.rebuild = append(e.rebuild, r)
 	t.follow(r.Entity)
@@ -58,10 +58,16 @@ func (t *Twin) rebuildEntity(e *entity, r scenario.Rebuild) {
 		}
 	}
 	for i := range shadow.held {
-		shadow.held[i].undecided = true // the swap may have decided their numbers or ids
+		shadow.held[i].undecided = true // the swap may have decided their numbers
 	}
 	*e = *shadow
 	t.evict(e)
+	for _, d := range t.heldOf(e) {
+		if t.isDecided(e, d.n) { // R3: the rebuild absorbed it
+			t.unhold(e, d.n)
+			t.duplicate(e, d.n)
+		}
+	}
 	t.note(e.name, "", 15, "", "", "the rebuilt state is live")
 	t.save()
 }
@@ -70,13 +76,23 @@ func (e *entity) holds(id string) bool {
 	return slices.ContainsFunc(e.content, func(c content) bool { return c.id == id })
 }
 
+// usable reports whether R0 lets the event of a log pass.
+func (t *Twin) usable(ev scenario.Event) bool {
+	return !t.bySequence() || ev.HasSequence && ev.Sequence >= 0 && ev.Sequence <= maxSequence
+}
+
 // readLog returns the events of a log in the order of the contract, each id once
 // and under the number that it has in the live state.
 func (t *Twin) readLog(e *entity, events []scenario.Event) []scenario.Event {
 	var log []scenario.Event
 	for _, ev := range events {
-		if t.bySequence() && (!ev.HasSequence || ev.Sequence < 0 || ev.Sequence > maxSequence) {
+		if !t.usable(ev) {
 			continue
+		}
+		for _, m := range e.memory { // absorbed ones too
+			if m.id == ev.ID && m.numbered && t.bySequence() {
+				ev.Epoch, ev.Sequence = m.epoch, m.number
+			}
 		}
 		for _, c := range e.content {
 			if c.id == ev.ID && t.bySequence() {
@@ -100,11 +116,14 @@ func (t *Twin) readLog(e *entity, events []scenario.Event) []scenario.Event {
 	return log
 }
 
+// succeeds reports whether the fold takes the event.
+func (t *Twin) succeeds(ev scenario.Event) bool { return !ev.Poison || t.fixed[ev.ID] }
+
 // foldOther folds a log of latest-wins or event-time events: what was applied
 // live, and what would be applied now.
 func (t *Twin) foldOther(live, shadow *entity, log []scenario.Event) {
 	for _, ev := range log {
-		if ev.Poison && !t.fixed[ev.ID] {
+		if !t.succeeds(ev) {
 			continue
 		}
 		if t.c.OrderBy == policies.ByVersion {
@@ -125,6 +144,11 @@ func (t *Twin) foldOther(live, shadow *entity, log []scenario.Event) {
 func (t *Twin) foldSequence(live, shadow *entity, log []scenario.Event) {
 	shadow.last = live.start - 1
 	shadow.holes, shadow.passed, shadow.ahead = nil, map[int64]bool{}, map[int64]string{}
+	for n := range live.passed { // failed ahead of its turn; what is in the log may succeed now
+		if !slices.ContainsFunc(log, func(ev scenario.Event) bool { return ev.Epoch == live.epoch && ev.Sequence == n && t.succeeds(ev) }) {
+			shadow.holes, shadow.passed[n] = shadow.holes.with(n, n), true
+		}
+	}
 	shadow.void = maps.Clone(live.void)
 	giveUpTo := func(n int64) { // as long as it was given up live
 		for _, s := range shadow.undecided(min(n, live.last+1)) {
@@ -152,7 +176,7 @@ func (t *Twin) foldSequence(live, shadow *entity, log []scenario.Event) {
 		isNext := s == shadow.next()
 		class := t.c.ClassOf(ev.Class)
 		switch {
-		case ev.Poison && !t.fixed[ev.ID]:
+		case !t.succeeds(ev):
 			if class.Poison == policies.PoisonPark || !isNext {
 				giveUpTo(live.last + 1)
 				return
@@ -162,7 +186,7 @@ func (t *Twin) foldSequence(live, shadow *entity, log []scenario.Event) {
 			continue
 		case isNext:
 			shadow.pass(s)
-		case class.Early == policies.EarlyApply || live.holds(ev.ID):
+		case class.Early == policies.EarlyApply || live.holds(ev.ID) || live.passed[s]:
 			shadow.ahead[s] = ev.ID
 		case t.c.Gap == policies.GapApply:
 			shadow.holes = shadow.holes.and(shadow.undecided(s))

@@ -10,8 +10,12 @@ import (
 // after the restart.
 func (t *Twin) redriveAll() {
 	for len(t.redrives) > 0 {
-		t.redrive(t.redrives[0])
+		name := t.redrives[0]
+		t.redrive(name)
 		t.redrives = slices.Clone(t.redrives[1:])
+		if t.entities[name] != nil {
+			t.watch(t.entities[name])
+		}
 	}
 }
 

@@ -134,7 +134,7 @@ func (t *Twin) duplicate(e *entity, n int) {
 	if !t.bySequence() || d.Epoch != e.epoch || d.Sequence <= e.last || e.decided(d.Sequence) || t.fault == voidIgnored {
 		return
 	}
-	if _, held := t.holder(e, d.Sequence); held || t.isTried(e, d.Sequence) {
+	if _, held := t.holder(e, n); held || t.isTried(e, d.Sequence) {
 		return
 	}
 	for _, l := range e.letters {
@@ -164,11 +164,19 @@ func (t *Twin) isRetried(e *entity, s int64) bool {
 	return false
 }
 
-// holder returns the id that holds a number, or was applied ahead with it (R7).
-func (t *Twin) holder(e *entity, s int64) (string, bool) {
+// holder returns the id of another delivery that holds the number of n, or was applied
+// ahead with it (R7).
+func (t *Twin) holder(e *entity, n int) (string, bool) {
+	s := t.deliveries[n].Sequence
 	for _, h := range e.held {
 		if t.deliveries[h.n].Sequence == s {
 			return t.deliveries[h.n].ID, true
+		}
+	}
+	for other, f := range t.fates {
+		// What a durable buffer keeps is held in it, also while it is tried again.
+		if d := t.deliveries[other]; other != n && f.disposition == policies.Retrying && f.buffered && d.Entity == e.name && d.Epoch == e.epoch && d.Sequence == s {
+			return d.ID, true
 		}
 	}
 	id, ahead := e.ahead[s]
@@ -201,7 +209,7 @@ func (t *Twin) isNext(e *entity, n int) bool {
 	if s <= e.last {
 		return false
 	}
-	if _, taken := t.holder(e, s); taken || e.passed[s] {
+	if _, taken := t.holder(e, n); taken || e.passed[s] {
 		return false
 	}
 	for m := e.last + 1; m < s; m++ {
@@ -245,7 +253,7 @@ func (t *Twin) placeSequence(e *entity, n int, l *look) {
 		t.end(n, policies.Dropped, 7, policies.ReasonDuplicate, "number %d was decided, by an id that is forgotten", s)
 		return
 	}
-	if id, taken := t.holder(e, s); taken {
+	if id, taken := t.holder(e, n); taken {
 		t.letter(e, n, 7, policies.ReasonSequenceConflict, false, "number %d is taken by %s", s, id)
 		return
 	}

@@ -7,10 +7,14 @@ import (
 )
 
 // watch starts, restarts and stops the timers of an entity after something about
-// it was decided (R11, R18), and asks for the rebuild of gap=rebuild.
+// it was decided (R11, R18), and asks for the rebuild of gap=rebuild. In a re-drive
+// that comes last: its own letters may fill what is missing.
 func (t *Twin) watch(e *entity) {
+	if slices.Contains(t.redrives, e.name) {
+		return
+	}
 	next := e.next()
-	if !t.bySequence() || e.parked || len(e.held) == 0 || t.isRetried(e, next) && t.fault != timerInRetry {
+	if !t.bySequence() || e.parked || len(e.held) == 0 || t.isTried(e, next) && t.fault != timerInRetry {
 		e.timer = holeTimer{}
 		return
 	}

@@ -119,8 +119,7 @@ func (t *Twin) deliver(n int) {
 // decide decides about a record in hand, and then about what that lets go on.
 func (t *Twin) decide(n int) {
 	if s, ok := t.unit(func() { t.rules(n) }); !ok {
-		t.pause(n, s)
-		return
+		t.pause(n, s) // R12 may have given a hole up for it all the same
 	}
 	t.follow(t.deliveries[n].Entity)
 }
@@ -261,14 +260,17 @@ func (t *Twin) forget() {
 	durable := t.c.Buffer == policies.BufferDurable
 	for _, e := range t.entities {
 		if !durable {
+			for _, h := range e.held {
+				t.takeBack(t.deliveries[h.n]) // it may have waited for a local retry
+			}
 			e.held, e.timer, e.asked = nil, holeTimer{}, nil
 		}
 		for _, r := range e.retries {
 			if t.fates[r.n].buffered {
 				e.held = append(e.held, hold{n: r.n})
 				t.fates[r.n] = fate{disposition: policies.Held, buffered: true}
-			} else if d := t.deliveries[r.n]; d.EventTime <= t.watermark(d.Partition) {
-				t.marks[d.Partition] = d.EventTime - 1 // delivered again, it must not be late
+			} else {
+				t.takeBack(t.deliveries[r.n])
 			}
 		}
 		for _, l := range e.looks {
@@ -293,6 +295,13 @@ func (t *Twin) forget() {
 	}
 	if t.fault == outboxForgotten {
 		t.outbox = nil
+	}
+}
+
+// takeBack sets the watermark back so that an event which is delivered again is not late.
+func (t *Twin) takeBack(d *delivery) {
+	if d.EventTime <= t.watermark(d.Partition) {
+		t.marks[d.Partition] = d.EventTime - 1
 	}
 }
 

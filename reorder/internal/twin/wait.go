@@ -76,14 +76,42 @@ func (t *Twin) park(e *entity, reason policies.Reason, rule policies.Rule) {
 	t.note(e.name, "", rule, "", "", "the entity is parked")
 }
 
-// skip gives up what is missing before a number, and moves last there (R11). It
-// reports whether there was anything. A number in local retry is never given up.
-func (t *Twin) skip(e *entity, before int64, rule policies.Rule) bool {
+// untried is the smallest of a number and those above last in local retry or waiting
+// for a look: these are listed as retrying, and a retrying number is never given up.
+func (t *Twin) untried(e *entity, before int64) int64 {
+	if t.fault == timerInRetry {
+		return before
+	}
 	for _, r := range e.retries {
-		if t.fault != timerInRetry {
-			before = min(before, t.deliveries[r.n].Sequence)
+		if s := t.deliveries[r.n].Sequence; s > e.last {
+			before = min(before, s)
 		}
 	}
+	for _, l := range e.looks {
+		if s := t.deliveries[l.n].Sequence; s > e.last {
+			before = min(before, s)
+		}
+	}
+	return before
+}
+
+// jump moves last to a decided number and gives up what it passes over. It answers
+// false when a retrying number stops it: the decided one is ahead then.
+func (t *Twin) jump(e *entity, n int64) bool {
+	stop := t.untried(e, n)
+	t.giveUp(e, stop)
+	if stop < n {
+		e.pass(stop - 1)
+		return false
+	}
+	e.pass(n)
+	return true
+}
+
+// skip gives up what is missing before a number, and moves last there (R11). It
+// reports whether there was anything.
+func (t *Twin) skip(e *entity, before int64, rule policies.Rule) bool {
+	before = t.untried(e, before)
 	if e.next() >= before {
 		return false
 	}
@@ -195,16 +223,16 @@ func (t *Twin) settleOne(name string) bool {
 	if e == nil || len(e.retries) > 0 {
 		return false
 	}
-	if len(e.rebuild) > 0 {
+	n := -1
+	if !e.parked {
+		n = t.nextHeld(e)
+	}
+	if n < 0 && len(e.rebuild) > 0 {
 		r := e.rebuild[0]
 		e.rebuild = e.rebuild[1:]
 		t.rebuildEntity(e, r)
 		return true
 	}
-	if e.parked {
-		return false
-	}
-	n := t.nextHeld(e)
 	if n < 0 {
 		return false
 	}
@@ -236,6 +264,11 @@ func (t *Twin) nextHeld(e *entity) int {
 		return -1 // release decides
 	}
 	undecided := -1
+	for _, h := range e.held {
+		if t.deliveries[h.n].Sequence < e.next() { // it was passed while it waited
+			return h.n
+		}
+	}
 	for i, h := range e.held {
 		d := t.deliveries[h.n]
 		if d.Sequence == e.next() {
