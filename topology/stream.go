@@ -64,6 +64,33 @@ func Source[K, V any](b *Builder, name string, sd serde.KV[K, V], topics ...stri
 	return &Stream[K, V]{b, n}
 }
 
+// A BatchPolicy says what becomes of a batch of a source that cannot be decoded as a
+// whole: its bytes are damaged, or written by something that does not know the format.
+type BatchPolicy string
+
+// The policies for batches.
+const (
+	// BatchStop stops the app in front of the batch; the error says where. It is what
+	// a source does that says nothing.
+	BatchStop BatchPolicy = "stop"
+	// BatchSkip goes on behind the batch. Its offsets are counted as skipped, and the
+	// journal says which.
+	BatchSkip BatchPolicy = "skip"
+)
+
+// OnUndecodableBatch sets what becomes of batches that cannot be decoded; the stream
+// is that of a Source, which it returns.
+func OnUndecodableBatch[K, V any](s *Stream[K, V], p BatchPolicy) *Stream[K, V] {
+	switch {
+	case s.node.Kind != graph.Source:
+		s.node.Errs = append(s.node.Errs, s.node.Fail("OnUndecodableBatch is for sources"))
+	case p != BatchStop && p != BatchSkip:
+		s.node.Errs = append(s.node.Errs, s.node.Fail("undecodable batch: %q is unknown; say %q or %q", p, BatchStop, BatchSkip))
+	}
+	s.node.SkipBatches = p == BatchSkip
+	return s
+}
+
 // A DecodeError says that a record's bytes are not what the source's serde takes.
 type DecodeError struct {
 	Part string // "key" or "value"

@@ -154,7 +154,7 @@ func classify(err error) error {
 	case errors.Is(err, kafka.ErrTooLarge):
 		return exitError{exitRefused, err, "raise max.message.bytes of the topic, or write smaller records, then start again: nothing was lost"}
 	case errors.As(err, &batch), errors.Is(err, kafka.ErrStuck):
-		return exitError{exitRefused, err, "have the batch repaired; or move the group's offset past it, and start with --accept-offsets, which counts what is skipped"}
+		return exitError{exitRefused, err, "have the batch repaired; or say undecodable_batch: skip of the input, or move the group's offset past it and start with --accept-offsets: both count what is skipped"}
 	case errors.Is(err, kafka.ErrUnreachable), errors.As(err, &dial):
 		return exitError{exitUnreachable, err, "see that the broker runs and that --brokers names it, then try again"}
 	case errors.Is(err, context.Canceled):

@@ -16,6 +16,7 @@ import (
 func (f *File) Topology() (*topology.Topology, error) {
 	b := topology.New(f.Name)
 	events := topology.Source(b, f.Input.Name, serde.Of(serde.String(), serde.Serde[*event](eventSerde{f})), f.Input.Topic)
+	topology.OnUndecodableBatch(events, f.Input.Undecodable)
 	ordered := reorder.InOrder(events, f.InOrder.Name, f.Contract, reorder.Options[string, *event]{
 		Metadata: f.metadata, DeadLetters: f.DLQ.Topic,
 	})

@@ -76,6 +76,7 @@
 //	    topic: orders               # must be there
 //	    partitions: 8               # no default: the topic exists. Said: to create it with
 //	    format: json
+//	    undecodable_batch: stop     # or skip: go on behind a batch whose bytes are damaged, and count it
 //	    key: event.order_id         # must be there: the entity. The record key must be the same text
 //	    id: event.event_id          # no default: an event is known by its entity and number
 //	    sequence: event.seq         # must be there for order_by: sequence

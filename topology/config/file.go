@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/streamrun/streamrun/policies"
+	"github.com/streamrun/streamrun/topology"
 	"github.com/streamrun/streamrun/topology/security"
 )
 
@@ -74,6 +75,8 @@ type Input struct {
 	Name       string
 	Topic      string
 	Partitions int // to create the topic with; 0: the topic exists
+	// Undecodable says what becomes of a batch that cannot be decoded.
+	Undecodable topology.BatchPolicy
 
 	key, id, sequence, version, epoch, time, class, causation, end *expression
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/streamrun/streamrun/policies"
+	"github.com/streamrun/streamrun/topology"
 	"github.com/streamrun/streamrun/topology/config"
 	"github.com/streamrun/streamrun/topology/security"
 )
@@ -77,7 +78,7 @@ func TestWholeFileSaysEveryKey(t *testing.T) {
 			},
 		},
 		StoreKind: config.Badger,
-		Input:     config.Input{Name: "orders", Topic: "orders", Partitions: 8},
+		Input:     config.Input{Name: "orders", Topic: "orders", Partitions: 8, Undecodable: topology.BatchSkip},
 		InOrder:   config.InOrder{Name: "in_order"},
 		State:     config.State{Name: "totals", Store: "order_totals", Initial: map[string]any{"total": 0, "lines": []any{}}},
 		Output:    config.Output{Name: "order_totals", Topic: "order-totals", Partitions: 12},
@@ -102,7 +103,7 @@ func TestSmallFileHasDefaults(t *testing.T) {
 			Brokers: []string{"localhost:9092"}, Guarantee: config.ExactlyOnce,
 			CommitInterval: 100 * time.Millisecond, TransactionTimeout: 10 * time.Second, Compression: config.NoCompression,
 		},
-		Input:   config.Input{Name: "in", Topic: "t-in"},
+		Input:   config.Input{Name: "in", Topic: "t-in", Undecodable: topology.BatchStop},
 		InOrder: config.InOrder{Name: "o"},
 		State:   config.State{Name: "st", Store: "st", Initial: map[string]any{}},
 		Output:  config.Output{Name: "out", Topic: "t-out"},

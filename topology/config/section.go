@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/streamrun/streamrun/policies"
+	"github.com/streamrun/streamrun/topology"
 )
 
 // Defaults of the kafka section.
@@ -97,12 +98,14 @@ func (r *reader) readInputs(v value, c policies.Contract, hasContract bool) Inpu
 	r.checkName(in.Name, inputs.keys[in.Name], entry.path)
 	entry.at = inputs.keys[in.Name]
 
-	f := r.mapping(entry, "topic", "partitions", "format",
+	f := r.mapping(entry, "topic", "partitions", "format", "undecodable_batch",
 		"key", "id", "sequence", "version", "epoch", "time", "class", "causation", "end")
 	in.Topic = r.topic(f, "the input")
 	f.partitions(&in.Partitions)
 	format := "json"
 	enum(f, "format", &format, "json")
+	in.Undecodable = topology.BatchStop
+	enum(f, "undecodable_batch", &in.Undecodable, topology.BatchStop, topology.BatchSkip)
 
 	s := inputScope()
 	f.require("key", `an expression for the entity of an event, such as "event.order_id"`)

@@ -36,7 +36,7 @@ func (w *worker) startFetch(ctx context.Context) {
 			continue
 		}
 		for i := range o.sources {
-			if s := &o.sources[i]; s.bytes < maxBuffered {
+			if s := &o.sources[i]; s.bytes < maxBuffered && s.broken == 0 {
 				positions = append(positions, kafka.Position{TopicPartition: s.TopicPartition, Offset: s.next})
 				a.asked = append(a.asked, asked{o, o.openings, i})
 			}
@@ -74,12 +74,17 @@ func (w *worker) fetched(a answer) error {
 		tp := o.plan.Sources[ask.source]
 		if len(a.fetched) > 0 && a.fetched[0].Topic == tp && a.fetched[0].Partition == o.Partition {
 			f, a.fetched = &a.fetched[0], a.fetched[1:]
-			w.ends[f.TopicPartition] = f.HighWater
+			if f.Err == nil { // else it does not say where the log ends
+				w.ends[f.TopicPartition] = f.HighWater
+			}
 		}
 		if o.gone || !w.decide.Active(o.Holding) || o.openings != ask.opening {
 			continue
 		}
 		s := &o.sources[ask.source]
+		if f != nil && w.passes(o, ask.source, f) {
+			continue
+		}
 		if f != nil && f.Err != nil {
 			w.failTask(o, fetchError(s, f))
 			continue
@@ -102,5 +107,23 @@ func fetchError(s *source, f *kafka.Fetched) error {
 			"nothing is skipped silently; reset the group's offsets and run with AcceptOffsets, or restore the topic: %w",
 			s.Topic, s.Partition, s.next, f.LogStart, f.HighWater, f.Err)
 	}
+	var batch *kafka.UndecodableError
+	if errors.As(f.Err, &batch) {
+		return fmt.Errorf("runner: %w; have it repaired, or let its source pass over such batches (undecodable_batch: skip), which counts what it skips", f.Err)
+	}
 	return fmt.Errorf("runner: %s-%d@%d: %w", s.Topic, s.Partition, s.next, f.Err)
+}
+
+// passes reports whether an answer is a batch that cannot be decoded and that the
+// source passes over. Where such a batch ends must be known.
+func (w *worker) passes(o *owned, source int, f *kafka.Fetched) bool {
+	var batch *kafka.UndecodableError
+	if !errors.As(f.Err, &batch) || batch.Next == 0 || !o.plan.SkipsBatches(source) {
+		return false
+	}
+	s := &o.sources[source]
+	s.broken = batch.Next
+	w.log.Error("a batch cannot be decoded and is skipped", "task", w.name(o.Task),
+		"topic", s.Topic, "partition", s.Partition, "offset", s.next, "next", batch.Next, "err", batch.Err)
+	return true
 }

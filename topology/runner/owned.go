@@ -46,6 +46,7 @@ type source struct {
 	next    int64 // where the next fetch starts
 	stable  int64 // what can be read ends there, as far as is known
 	blocked bool  // the first record does not fit until something changes
+	broken  int64 // not 0: next is a batch that cannot be decoded, and it is passed over up to there
 }
 
 // open makes the task from its committed rows and offsets. wall is the time.
@@ -124,6 +125,17 @@ func (o *owned) ready() bool {
 	return some
 }
 
+// skip returns the step that passes over a batch that cannot be decoded, once
+// everything before it is consumed; or false.
+func (o *owned) skip() (task.Slice, bool) {
+	for i := range o.sources {
+		if s := &o.sources[i]; s.broken > 0 && len(s.records) == 0 && s.next == o.task.Positions()[i] {
+			return task.Slice{Source: i, From: s.next, To: s.broken}, true
+		}
+	}
+	return task.Slice{}, false
+}
+
 // did is what came of an attempt to step a task.
 type did uint8
 
@@ -139,7 +151,10 @@ func (o *owned) step(wall int64) (what did, records, bytes int, err error) {
 	due, armed := o.task.Due()
 	clock := o.clock.Advance(wall, due, armed)
 	st := task.Step{Clock: clock, Wall: wall, Budget: stepBudget}
+	over, broken := o.skip()
 	switch {
+	case broken:
+		st.Kind, st.Moves = task.StepSkip, []task.Slice{over}
 	case o.ready():
 		st.Kind, st.Inputs = task.StepRecords, make([]task.Input, len(o.sources))
 		for i := range o.sources {
@@ -157,7 +172,12 @@ func (o *owned) step(wall int64) (what did, records, bytes int, err error) {
 	if err != nil {
 		return stepped, 0, 0, err
 	}
-	o.more = res.More
+	if broken {
+		s := &o.sources[over.Source]
+		s.next, s.broken = over.To, 0
+	} else {
+		o.more = res.More
+	}
 	for i := range o.sources {
 		s := &o.sources[i]
 		if n := res.Consumed[i]; n > 0 {

@@ -35,13 +35,14 @@ type Node struct {
 	Parents []*Node
 	Next    []*Node
 
-	Topics []string // of a Source, a Sink or a TableSink
-	Stores []string // that the node may open; of a TableSink the one it publishes
-	Bytes  []Format // of a Source, one; of a Processor, of each store
-	Order  any      // topology.Order of an Order node
-	DLQ    string   // dead-letter topic of an Order node
-	Rekeys bool     // its output may have another key than its input
-	Errs   []error  // what the operator found wrong
+	Topics      []string // of a Source, a Sink or a TableSink
+	Stores      []string // that the node may open; of a TableSink the one it publishes
+	SkipBatches bool     // of a Source: those that cannot be decoded
+	Bytes       []Format // of a Source, one; of a Processor, of each store
+	Order       any      // topology.Order of an Order node
+	DLQ         string   // dead-letter topic of an Order node
+	Rekeys      bool     // its output may have another key than its input
+	Errs        []error  // what the operator found wrong
 
 	// Wire makes the node's handler for one task. next has the handlers of Next; the
 	// types behind any are known to the typed function that added the node.

@@ -44,6 +44,7 @@ func (e *RecordError) Unwrap() error { return e.Err }
 type UndecodableError struct {
 	record.TopicPartition
 	Offset int64 // first offset that could not be read
+	Next   int64 // offset behind the batch; 0: not known
 	Err    error
 }
 

@@ -37,6 +37,7 @@ func (p *Plan) identify() {
 		}
 	}
 	for i, topic := range p.Sources {
+		// Whether it skips batches is not in it: those that were are in the journal.
 		p.Steps = append(p.Steps, PlanStep{topic, SourceStep, formats(p.sources[i].Bytes[0])})
 	}
 	for _, n := range p.Sub.Nodes {

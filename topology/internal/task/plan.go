@@ -84,6 +84,10 @@ func (p *Plan) Outputs() []Output {
 	return out
 }
 
+// SkipsBatches reports whether batches of a source that cannot be decoded are passed
+// over.
+func (p *Plan) SkipsBatches(source int) bool { return p.sources[source].SkipBatches }
+
 // Writer says what of the sub-topology writes a topic, "" if nothing does.
 func (p *Plan) Writer(topic string) string {
 	if topic == p.Journal {

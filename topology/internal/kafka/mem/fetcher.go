@@ -71,7 +71,7 @@ func (f *fetcher) read(positions []kafka.Position, fault code, answer *[]kafka.F
 		old, named := f.told[pos.TopicPartition]
 		switch {
 		case i == 0 && fault == corruptMessage:
-			got.Err = &kafka.UndecodableError{TopicPartition: pos.TopicPartition, Offset: pos.Offset, Err: errCorrupt}
+			got.Err = &kafka.UndecodableError{TopicPartition: pos.TopicPartition, Offset: pos.Offset, Next: p.behind(pos.Offset), Err: errCorrupt}
 		case i == 0 && fault == offsetOutOfRange, pos.Offset < p.start, pos.Offset > p.end:
 			got.Err = fmt.Errorf("mem: %s-%d@%d, the log is %d to %d: %w", pos.Topic, pos.Partition, pos.Offset, p.start, p.end, kafka.ErrOffsetOutOfRange)
 		case bytes < int(f.opts.MaxBytes):

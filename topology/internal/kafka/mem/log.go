@@ -29,6 +29,15 @@ type run struct {
 // next returns the offset behind the run.
 func (r run) next() int64 { return r.first + int64(r.hi-r.lo) }
 
+// behind returns the offset behind the run that an offset is in, or 0.
+func (p *partition) behind(at int64) int64 {
+	i := sort.Search(len(p.runs), func(i int) bool { return p.runs[i].next() > at })
+	if i < len(p.runs) && p.runs[i].first <= at {
+		return p.runs[i].next()
+	}
+	return 0
+}
+
 // appendOpen adds records of a transaction and returns the offset of the first.
 func (p *partition) appendOpen(pid int64, epoch int16, records []record.Record) int64 {
 	p.open[pid] = append(p.open[pid], len(p.runs))

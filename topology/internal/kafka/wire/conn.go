@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -103,12 +104,13 @@ func ask[Q, A any](ctx context.Context, c *conn, method func(*sarama.Broker, Q) 
 // dialed, so that it can be closed while sarama waits on it.
 type socket struct {
 	timeout time.Duration
-	tls     *tls.Config  // nil: plain
-	alert   atomic.Bool  // the other side speaks TLS, and this one does not
-	heard   atomic.Bool  // something was read
-	written atomic.Int64 // bytes that went in
-	used    atomic.Int64 // when it was written to last, milliseconds
-	broken  atomic.Bool  // a read or write has failed
+	tls     *tls.Config                  // nil: plain
+	alert   atomic.Bool                  // the other side speaks TLS, and this one does not
+	heard   atomic.Bool                  // something was read
+	written atomic.Int64                 // bytes that went in
+	used    atomic.Int64                 // when it was written to last, milliseconds
+	broken  atomic.Bool                  // a read or write has failed
+	tap     atomic.Pointer[bytes.Buffer] // gets what is read; nil: nobody wants it
 
 	mu   sync.Mutex // guards what follows
 	end  func()     // cancels the dialing
@@ -174,6 +176,9 @@ type watched struct {
 // Read implements net.Conn.
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
+	if tap := w.sock.tap.Load(); tap != nil {
+		tap.Write(p[:n])
+	}
 	if n > 0 && !w.sock.heard.Swap(true) {
 		w.sock.alert.Store(p[0] == recordAlert)
 	}

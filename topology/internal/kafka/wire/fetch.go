@@ -230,7 +230,7 @@ func (f *fetcher) isolate(ctx context.Context, addr string, p kafka.Position, a 
 			*a = answer{stale: true}
 			return nil
 		}
-		f.undecodable(p, err, a)
+		f.undecodable(ctx, addr, p, err, a)
 		return nil
 	}
 	block := response.GetBlock(p.Topic, p.Partition)
@@ -239,7 +239,7 @@ func (f *fetcher) isolate(ctx context.Context, addr string, p kafka.Position, a 
 			if err == nil {
 				err = errShort
 			}
-			f.undecodable(p, err, a)
+			f.undecodable(ctx, addr, p, err, a)
 			return nil
 		}
 	}
@@ -251,10 +251,10 @@ func (f *fetcher) isolate(ctx context.Context, addr string, p kafka.Position, a 
 }
 
 // undecodable says that the batch at a position cannot be read.
-func (f *fetcher) undecodable(p kafka.Position, err error, a *answer) {
+func (f *fetcher) undecodable(ctx context.Context, addr string, p kafka.Position, err error, a *answer) {
 	*a = answer{have: true, fetched: kafka.Fetched{
 		TopicPartition: p.TopicPartition, Next: p.Offset,
-		Err: &kafka.UndecodableError{TopicPartition: p.TopicPartition, Offset: p.Offset, Err: err},
+		Err: &kafka.UndecodableError{TopicPartition: p.TopicPartition, Offset: p.Offset, Next: f.behind(ctx, addr, p), Err: err},
 	}}
 }
 
@@ -312,7 +312,7 @@ func (f *fetcher) take(ctx context.Context, addr string, p kafka.Position, respo
 	}
 	got, err := read(p.Offset, block, !f.opts.ReadUncommitted)
 	if err != nil {
-		f.undecodable(p, err, a)
+		f.undecodable(ctx, addr, p, err, a)
 		return nil
 	}
 	if got.short {

@@ -182,11 +182,11 @@ func TestNamesTheBatchThatCannotBeDecoded(t *testing.T) {
 				}
 				return named != nil && seen[0] == 2 && seen[2] == 2
 			})
-			if named.Topic != "t" || named.Partition != 1 || named.Offset != 2 || seen[1] != 1 {
-				t.Errorf("named %v, %d records before it", named, seen[1])
+			if named.Topic != "t" || named.Partition != 1 || named.Offset != 2 || seen[1] != 1 || named.Next != 2+int64(c.bad.count) {
+				t.Errorf("named %+v, %d records before it", named, seen[1])
 			}
 			// Behind it the partition can be read.
-			positions[1].Offset = 2 + int64(c.bad.count)
+			positions[1].Offset = named.Next
 			eventually(t, func() bool {
 				answer, err := f.Fetch(t.Context(), positions)
 				must(t, err)
