@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/streamrun/streamrun/topology/internal/kafka"
 )
@@ -14,6 +15,8 @@ type answer struct {
 	sent    int64 // wall time of the request
 	fetched []kafka.Fetched
 	err     error
+
+	interrupted bool // from here: another one is to be sent
 }
 
 // asked is what one position of a request was for.
@@ -45,17 +48,44 @@ func (w *worker) startFetch(ctx context.Context) {
 	if len(positions) == 0 {
 		return
 	}
+	w.interrupt = func() {}
+	if w.nothingGoesOn() {
+		w.fetcher.Wait(1, idleWait)
+		ctx, w.interrupt = context.WithCancel(ctx)
+	} else {
+		w.fetcher.Wait(fetchBytes, w.cfg.fetchWait())
+	}
 	w.fetching = true
 	w.flights.Go(func() {
 		a.fetched, a.err = w.fetcher.Fetch(ctx, positions)
+		a.interrupted = a.err != nil && ctx.Err() != nil
 		w.answers <- a
 	})
+}
+
+// nothingGoesOn reports whether a fetch may wait long, since whatever comes ends it:
+// the last one brought nothing, nothing is to be committed, and no timer needs to know
+// how late it is.
+func (w *worker) nothingGoesOn() bool {
+	if _, soon := w.decide.Wake(); soon || w.brought {
+		return false
+	}
+	for _, o := range w.tasks {
+		if _, armed := o.task.Due(); armed && w.decide.Active(o.Holding) {
+			return false
+		}
+	}
+	return true
 }
 
 // fetched gives what a fetch brought to the tasks. Every answer is a mark for their
 // clocks: what a partition left out has not changed.
 func (w *worker) fetched(a answer) error {
 	w.fetching = false
+	w.interrupt()
+	if a.interrupted {
+		return nil
+	}
 	if a.err != nil {
 		now := w.cfg.now()
 		again, giveUp := w.refetch.Failed(now, w.cfg.patience())
@@ -68,6 +98,7 @@ func (w *worker) fetched(a answer) error {
 		return nil
 	}
 	w.refetch.Succeeded()
+	w.brought = slices.ContainsFunc(a.fetched, func(f kafka.Fetched) bool { return len(f.Records) > 0 || f.Err != nil })
 	for _, ask := range a.asked {
 		var f *kafka.Fetched
 		o := ask.owner

@@ -64,6 +64,7 @@ func (w *worker) begin(r restored) {
 	}
 	at, _ := slices.BinarySearchFunc(w.tasks, o, func(a, b *owned) int { return a.Task.Compare(b.Task) })
 	w.tasks = slices.Insert(w.tasks, at, o)
+	w.interrupt() // its sources are to be fetched too
 	w.watch.opened(w.name(o.Task), o)
 	w.decide.Stepped(o.Holding, 0, 0, len(o.moves) > 0, w.cfg.now())
 }

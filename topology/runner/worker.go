@@ -25,6 +25,8 @@ const (
 	maxBuffered = 1 << 20
 	// fetchBytes is what a fetch waits for, as long as it may.
 	fetchBytes = 16 << 10
+	// idleWait is how long a fetch waits for anything when nothing goes on.
+	idleWait = 500 * time.Millisecond
 )
 
 // A worker owns whole tasks: it fetches for them, steps them, and commits them all
@@ -53,11 +55,13 @@ type worker struct {
 	outcomes  chan outcome
 
 	// the fetch in flight
-	fetching bool
-	answers  chan answer
-	ends     map[record.TopicPartition]int64 // high-water marks, as the fetcher told them
-	refetch  decide.Retry
-	notYet   time.Time // no fetch before it
+	fetching  bool
+	brought   bool   // the last one brought something
+	interrupt func() // ends one that waits long
+	answers   chan answer
+	ends      map[record.TopicPartition]int64 // high-water marks, as the fetcher told them
+	refetch   decide.Retry
+	notYet    time.Time // no fetch before it
 }
 
 // An outcome is what became of the transaction in flight.
@@ -81,8 +85,8 @@ func newWorker(r *run, id int, p kafka.Producer, pid kafka.ProducerID) (*worker,
 		restored: make(chan restored), releases: map[uint64]chan struct{}{},
 		committer: committer{run: r, producer: p, writer: task.Writer{ProducerID: pid.ID, Epoch: pid.Epoch}, ready: true},
 		outcomes:  make(chan outcome, 1),
-		answers:   make(chan answer, 1),
-		ends:      map[record.TopicPartition]int64{},
+		answers:   make(chan answer, 1), interrupt: func() {},
+		ends: map[record.TopicPartition]int64{},
 	}, nil
 }
 

@@ -46,6 +46,9 @@ type Fetcher interface {
 	// concerns one partition is in its Fetched. Leader changes, epochs and broken
 	// connections are mended inside.
 	Fetch(ctx context.Context, positions []Position) ([]Fetched, error)
+	// Wait changes, from the next Fetch on, for how many bytes an answer waits and
+	// how long.
+	Wait(minBytes int32, maxWait time.Duration)
 	Close() error
 }
 

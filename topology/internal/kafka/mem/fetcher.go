@@ -26,6 +26,11 @@ func newFetcher(h *handle, opts kafka.FetchOptions) *fetcher {
 	return &fetcher{handle: h, opts: opts, told: map[record.TopicPartition]kafka.Marks{}}
 }
 
+// Wait implements kafka.Fetcher.
+func (f *fetcher) Wait(minBytes int32, maxWait time.Duration) {
+	f.opts.MinBytes, f.opts.MaxWait = minBytes, maxWait
+}
+
 // Fetch implements kafka.Fetcher.
 func (f *fetcher) Fetch(ctx context.Context, positions []kafka.Position) ([]kafka.Fetched, error) {
 	fault := code(0)

@@ -58,6 +58,11 @@ func (f *fetcher) Close() error {
 	return f.route.Close()
 }
 
+// Wait implements kafka.Fetcher.
+func (f *fetcher) Wait(minBytes int32, maxWait time.Duration) {
+	f.opts.MinBytes, f.opts.MaxWait = minBytes, maxWait
+}
+
 // An answer is what a request brought for one partition.
 type answer struct {
 	fetched kafka.Fetched
