@@ -57,6 +57,7 @@ func newRun(topo *topology.Topology) *cobra.Command {
 	flags.StringVar(&cfg.DataDir, "data-dir", "", "directory for what outlives the process: the instance's name, and the state under badger; default: nothing is kept")
 	flags.StringVar((*string)(&cfg.Store), "store", "", "where the state is while the app runs, memory or badger; default: what the topology file says, else badger with --data-dir, memory without")
 	flags.IntVar(&mib, "store-memory", 64, "MiB of state that each task has in memory under badger")
+	flags.Int64Var(&cfg.MaxLag, "ready-lag", 0, "offsets that a source partition may be behind while /readyz says yes; 0: any number")
 	flags.BoolVar(&cfg.AcceptOffsets, "accept-offsets", false, "go on where committed offsets were moved from outside")
 	return cmd
 }

@@ -63,6 +63,9 @@ type Config struct {
 	SessionTimeout time.Duration
 	// Guarantee: empty is ExactlyOnce.
 	Guarantee Guarantee
+	// MaxLag is how many offsets a source partition may be behind what can be read while
+	// the instance says that it is ready; 0: any number.
+	MaxLag int64
 	// AcceptOffsets goes on with committed offsets that were moved from outside (a
 	// reset, an expiry), which are refused otherwise.
 	AcceptOffsets bool
@@ -120,6 +123,9 @@ func (c *Config) validate() error {
 	}
 	if c.TransactionTimeout <= c.CommitInterval {
 		errs = append(errs, fmt.Errorf("runner: TransactionTimeout %v is not longer than CommitInterval %v", c.TransactionTimeout, c.CommitInterval))
+	}
+	if c.MaxLag < 0 {
+		errs = append(errs, fmt.Errorf("runner: MaxLag is %d; 0 is no limit", c.MaxLag))
 	}
 	if c.Workers < 0 {
 		errs = append(errs, fmt.Errorf("runner: Workers is %d; 0 is one for each processor", c.Workers))

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/streamrun/streamrun/topology/internal/metrics"
 )
 
 // A Check is the answer to one question of health.
@@ -18,7 +20,8 @@ type Check struct {
 type Health struct {
 	// Live: its loops make progress. Where they do not, only a restart helps.
 	Live Check
-	// Ready: its tasks are assigned, and all of them are restored.
+	// Ready: its tasks are assigned, all of them are restored, and none is further behind
+	// than Config.MaxLag.
 	Ready Check
 	// Started: no restore is under way, however long one may take.
 	Started Check
@@ -34,6 +37,9 @@ type vitals struct {
 	assigned  bool             // the group has said which tasks this instance has
 	passes    []time.Time      // last pass of each worker's loop
 	restoring map[string]int64 // offsets left, of each task that is restored
+	behind    metrics.Source   // the source partition with the greatest lag
+	lag       int64            // of it
+	maxLag    int64            // 0: any will do
 	now       time.Time
 }
 
@@ -64,6 +70,9 @@ func judge(v vitals) Health {
 		}
 		h.Ready.say("%s", text)
 		h.Started.say("%s", text)
+	}
+	if v.maxLag > 0 && v.lag > v.maxLag {
+		h.Ready.say("%s-%d is %d offsets behind what can be read; the limit is %d", v.behind.Topic, v.behind.Partition, v.lag, v.maxLag)
 	}
 	for _, c := range []*Check{&h.Live, &h.Ready, &h.Started} {
 		c.OK = len(c.Reasons) == 0

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/streamrun/streamrun/topology/internal/metrics"
 )
 
 func TestHealthHasReasons(t *testing.T) {
@@ -51,6 +53,18 @@ func TestHealthHasReasons(t *testing.T) {
 		"failed": {
 			vitals{state: State{Phase: Failed, Reason: errors.New("why")}, assigned: true},
 			Health{Live: Check{Reasons: []string{"failed: why"}}, Ready: Check{Reasons: []string{"failed: why"}}, Started: ok},
+		},
+		"behind as far as it may be": {
+			vitals{state: State{Phase: Running, Tasks: 2}, assigned: true, passes: idle, behind: metrics.Source{Topic: "orders", Partition: 3}, lag: 50, maxLag: 50},
+			Health{Live: ok, Ready: ok, Started: ok},
+		},
+		"too far behind": {
+			vitals{state: State{Phase: Running, Tasks: 2}, assigned: true, passes: idle, behind: metrics.Source{Topic: "orders", Partition: 3}, lag: 51, maxLag: 50},
+			Health{Live: ok, Ready: Check{Reasons: []string{"orders-3 is 51 offsets behind what can be read; the limit is 50"}}, Started: ok},
+		},
+		"without a limit": {
+			vitals{state: State{Phase: Running, Tasks: 2}, assigned: true, passes: idle, behind: metrics.Source{Topic: "orders", Partition: 3}, lag: 51},
+			Health{Live: ok, Ready: ok, Started: ok},
 		},
 		"hangs": {
 			vitals{state: State{Phase: Running}, assigned: true, passes: []time.Time{now, now.Add(-stalled - time.Second)}},

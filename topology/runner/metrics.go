@@ -18,14 +18,15 @@ type watch struct {
 	set    *metrics.Set
 	status *status
 	now    func() time.Time
+	maxLag int64 // Config.MaxLag
 
 	mu       sync.Mutex // guards what follows
 	assigned bool
 	passes   []time.Time
 }
 
-func newWatch(app string, s *status, now func() time.Time) *watch {
-	w := &watch{status: s, now: now}
+func newWatch(app string, s *status, maxLag int64, now func() time.Time) *watch {
+	w := &watch{status: s, now: now, maxLag: maxLag}
 	w.set = metrics.New(app, Version(), func() metrics.State {
 		v := w.vitals()
 		h := judge(v)
@@ -35,7 +36,8 @@ func newWatch(app string, s *status, now func() time.Time) *watch {
 }
 
 func (w *watch) vitals() vitals {
-	v := vitals{state: w.status.get(), restoring: w.set.Restoring(), now: w.now()}
+	v := vitals{state: w.status.get(), restoring: w.set.Restoring(), maxLag: w.maxLag, now: w.now()}
+	v.behind, v.lag = w.set.Lag()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	v.assigned = w.assigned
@@ -119,6 +121,12 @@ func (o *owned) committing(b *task.Batch, offsets []kafka.CommittedOffset) metri
 	}
 	if b.Strays != (task.Strays{}) {
 		c.Strays = map[policies.Reason]int64{policies.ReasonWrongKey: b.Strays.WrongKey, policies.ReasonWrongPartition: b.Strays.WrongPartition}
+	}
+	for _, d := range b.Decided {
+		if c.Decided == nil {
+			c.Decided = make(map[metrics.Decision]int64, len(b.Decided))
+		}
+		c.Decided[metrics.Decision{Disposition: d.Disposition, Rule: d.Rule}] += d.N
 	}
 	for _, a := range b.Alarms {
 		if c.Alarms == nil {

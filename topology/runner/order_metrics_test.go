@@ -63,6 +63,10 @@ func TestMetricsOfAnOrder(t *testing.T) {
 			`letters_unresolved{app="app",partition="0",topic="events"}`:                                          "1",
 			`dead_letters_total{app="app",reason="invalid_metadata",rule="-",task="in-order_0"}`:                  "1",
 			`stray_records_total{app="app",reason="wrong_key",task="in-order_0"}`:                                 "1",
+			`decisions_total{app="app",disposition="applied",rule="R9",task="in-order_0"}`:                        "2",
+			`decisions_total{app="app",disposition="held",rule="R10",task="in-order_0"}`:                          "2",
+			`decisions_total{app="app",disposition="dropped",rule="R3",task="in-order_0"}`:                        "1",
+			`decisions_total{app="app",disposition="dead_lettered",rule="-",task="in-order_0"}`:                   "1",
 			`stray_records_total{app="app",reason="wrong_partition",task="in-order_0"}`:                           "0",
 		} {
 			if got := metric(t, r, series); got != want {

@@ -53,7 +53,7 @@ func newRunner(topo *topology.Topology, cluster kafka.Cluster, cfg Config) (*Run
 		return nil, err
 	}
 	r := &Runner{names: topology.Names{App: topo.App()}, declared: plans, cfg: cfg, cluster: cluster, status: &status{listen: cfg.Listener}}
-	r.watch = newWatch(topo.App(), r.status, cfg.now)
+	r.watch = newWatch(topo.App(), r.status, cfg.MaxLag, cfg.now)
 	return r, nil
 }
 

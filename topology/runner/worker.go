@@ -66,9 +66,10 @@ type worker struct {
 
 // An outcome is what became of the transaction in flight.
 type outcome struct {
-	fate decide.Fate
-	err  error
-	took time.Duration
+	fate   decide.Fate
+	err    error
+	took   time.Duration
+	resent int64 // batches that were sent again
 }
 
 func newWorker(r *run, id int, p kafka.Producer, pid kafka.ProducerID) (*worker, error) {
@@ -308,14 +309,15 @@ func (w *worker) startTransaction(ctx context.Context, c *decide.Commit) {
 	ctx, cancel := context.WithCancel(ctx)
 	w.txn, w.cancel = tx, cancel
 	w.flights.Go(func() {
-		began := w.cfg.now()
+		began, resent := w.cfg.now(), w.committer.producer.Resent()
 		f, err := w.committer.commit(ctx, tx)
-		w.outcomes <- outcome{f, err, w.cfg.now().Sub(began)}
+		w.outcomes <- outcome{f, err, w.cfg.now().Sub(began), w.committer.producer.Resent() - resent}
 	})
 }
 
 // ended sees to the outcome of the transaction.
 func (w *worker) ended(out outcome) error {
+	w.watch.set.Resent(out.resent)
 	if len(w.txn.parts) > 0 {
 		w.watch.set.Ended(outcomeOf(out.fate), out.took, w.txn.produced())
 	}

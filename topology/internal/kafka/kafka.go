@@ -123,6 +123,9 @@ type Producer interface {
 	// End commits or aborts. A nil error means that the decision is taken; the
 	// markers may land later.
 	End(ctx context.Context, commit bool) error
+	// Resent returns how many batches were sent again since the producer was opened: a
+	// broker refused them for the moment, or their answer was lost.
+	Resent() int64
 	Close() error
 }
 

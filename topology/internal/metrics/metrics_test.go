@@ -28,6 +28,8 @@ func full() (*Set, *Task) {
 	s.Ended(Aborted, time.Second, Produced{5, 50})
 	s.Ended(Unknown, time.Second, Produced{})
 	s.FetchFailed()
+	s.Resent(3)
+	s.Resent(4)
 	s.RestoreBegan("totals_4")
 	s.Restored("totals_4", Produced{100, 9000}, 11)
 	t := s.Open("totals_3", []Source{{Topic: "orders", Partition: 3}, {Topic: "refunds", Partition: 3}})
@@ -40,6 +42,7 @@ func full() (*Set, *Task) {
 		Positions:  []int64{42, 1},
 		Letters:    map[Letter]int64{{"poison", "R13"}: 1},
 		Alarms:     map[policies.Rule]int64{11: 1},
+		Decided:    map[Decision]int64{{policies.Applied, 9}: 5, {policies.Applied, policies.NoRule}: 1},
 		Strays:     map[policies.Reason]int64{policies.ReasonWrongKey: 3},
 		Gaps:       Gaps{Open: 2, Since: 8000},
 		StoreBytes: 1234, Clock: 10_500, StreamTime: 9_000,
@@ -143,6 +146,17 @@ func TestSaysWhatABatchSaid(t *testing.T) {
 			streamrun_commits_total{app="billing",outcome="committed"} 1
 			streamrun_commits_total{app="billing",outcome="unknown"} 1
 			`,
+		"streamrun_producer_retries_total": `
+			# HELP streamrun_producer_retries_total Batches of records that were sent again: a broker refused them for the moment, or its answer was lost.
+			# TYPE streamrun_producer_retries_total counter
+			streamrun_producer_retries_total{app="billing"} 7
+			`,
+		"streamrun_decisions_total": `
+			# HELP streamrun_decisions_total What was decided about records since the task came, by disposition and by the rule that decided; one that waits and is applied later counts twice. - is no rule.
+			# TYPE streamrun_decisions_total counter
+			streamrun_decisions_total{app="billing",disposition="applied",rule="-",task="totals_3"} 1
+			streamrun_decisions_total{app="billing",disposition="applied",rule="R9",task="totals_3"} 5
+			`,
 		"streamrun_produced_records_total": `
 			# HELP streamrun_produced_records_total Records in committed transactions, changelogs and journal included.
 			# TYPE streamrun_produced_records_total counter
@@ -152,6 +166,22 @@ func TestSaysWhatABatchSaid(t *testing.T) {
 		if err := testutil.CollectAndCompare(s, strings.NewReader(want), name); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestLagIsThatOfTheWorstPartition(t *testing.T) {
+	t.Parallel()
+	s, task := full()
+	if at, n := s.Lag(); at != (Source{Topic: "orders", Partition: 3}) || n != 7 {
+		t.Errorf("%+v is %d behind", at, n)
+	}
+	task.Fetched(1, 100, 2)
+	if at, n := s.Lag(); at != (Source{Topic: "refunds", Partition: 3}) || n != 98 {
+		t.Errorf("%+v is %d behind", at, n)
+	}
+	task.Close()
+	if _, n := s.Lag(); n != 0 {
+		t.Errorf("without a task: %d", n)
 	}
 }
 

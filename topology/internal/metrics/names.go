@@ -15,15 +15,15 @@ type metric struct {
 type names struct {
 	all []*metric
 
-	build, live, ready, started                          *metric
-	tasks, restoring, rebalances                         *metric
-	restoreLeft, restoredRecords, restoredBytes          *metric
-	commits, producedRecords, producedBytes              *metric
-	producerRetries, fetchFailures                       *metric
-	lag, consumed, dispositions, held, retrying, letters *metric
-	marks, forgotten, skipped                            *metric
-	deadLetters, strays, alarms, gaps, oldestGap         *metric
-	storeBytes, clock, streamTime                        *metric
+	build, live, ready, started                             *metric
+	tasks, restoring, rebalances                            *metric
+	restoreLeft, restoredRecords, restoredBytes             *metric
+	commits, producedRecords, producedBytes                 *metric
+	producerRetries, fetchFailures                          *metric
+	lag, consumed, dispositions, held, retrying, letters    *metric
+	marks, forgotten, skipped                               *metric
+	deadLetters, strays, alarms, decisions, gaps, oldestGap *metric
+	storeBytes, clock, streamTime                           *metric
 }
 
 const (
@@ -55,7 +55,7 @@ func newNames(app string) *names {
 
 	n.build = gauge("build_info", "Always 1; the labels say which version runs.", "version", "go_version")
 	n.live = gauge("live", "Whether the loops make progress: 1 or 0.")
-	n.ready = gauge("ready", "Whether tasks are assigned and all of them are restored: 1 or 0.")
+	n.ready = gauge("ready", "Whether tasks are assigned, all of them are restored, and none is too far behind: 1 or 0.")
 	n.started = gauge("started", "Whether no restore is under way: 1 or 0.")
 
 	n.tasks = gauge("tasks_assigned", "Tasks that this instance holds.")
@@ -69,7 +69,7 @@ func newNames(app string) *names {
 	n.commits = counter("commits_total", "Transactions by how they ended: committed, aborted (the work is done again) or unknown (the state is restored).", "outcome")
 	n.producedRecords = counter("produced_records_total", "Records in committed transactions, changelogs and journal included.")
 	n.producedBytes = counter("produced_bytes_total", "Bytes of keys and values in committed transactions, changelogs and journal included.")
-	n.producerRetries = counter("producer_retries_total", "Transactions whose work had to be sent once more because they were not committed.")
+	n.producerRetries = counter("producer_retries_total", "Batches of records that were sent again: a broker refused them for the moment, or its answer was lost.")
 	n.fetchFailures = counter("fetch_failures_total", "Fetches that brought no answer and were sent again.")
 
 	n.lag = gauge("source_lag_records", "Offsets between the position of the task and the last record that can be read.", "topic", "partition")
@@ -85,6 +85,7 @@ func newNames(app string) *names {
 	n.deadLetters = counter("dead_letters_total", "Dead letters committed since the task came, by reason and rule.", "task", "reason", "rule")
 	n.strays = counter("stray_records_total", "Records that were applied although their key (wrong_key) or partition (wrong_partition) does not fit their entity, since the task came.", "task", "reason")
 	n.alarms = counter("alarms_total", "Missing events that somebody should know of, since the task came, by the rule that found them.", "task", "rule")
+	n.decisions = counter("decisions_total", "What was decided about records since the task came, by disposition and by the rule that decided; one that waits and is applied later counts twice. - is no rule.", "task", "disposition", "rule")
 	n.gaps = gauge("gaps_open", "Entities that wait for a missing number.", "task")
 	n.oldestGap = gauge("gap_oldest_seconds", "How long the entity has waited until now that waits longest; 0 where none does.", "task")
 

@@ -32,6 +32,7 @@ type Set struct {
 	events map[Event]int64
 	ends   map[Outcome]int64
 	failed int64 // fetches
+	resent int64 // batches
 	sent   Produced
 	read   Produced // by restores
 	tasks  map[string]*Task
@@ -129,6 +130,27 @@ func (s *Set) Ended(o Outcome, took time.Duration, p Produced) {
 	}
 }
 
+// Resent counts batches that a producer sent again.
+func (s *Set) Resent(n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.resent += n
+}
+
+// Lag returns the greatest lag of the source partitions, and where it is.
+func (s *Set) Lag() (worst Source, records int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(s.tasks)) {
+		for i := range s.tasks[name].sources {
+			if src := &s.tasks[name].sources[i]; src.lag() > records {
+				worst, records = src.Source, src.lag()
+			}
+		}
+	}
+	return worst, records
+}
+
 // FetchFailed counts a fetch without an answer.
 func (s *Set) FetchFailed() {
 	s.mu.Lock()
@@ -172,11 +194,11 @@ func (s *Set) Restoring() map[string]int64 {
 // already is replaced.
 func (s *Set) Open(name string, sources []Source) *Task {
 	t := &Task{
-		set: s, name: name, letters: map[Letter]int64{}, alarms: map[policies.Rule]int64{},
+		set: s, name: name, letters: map[Letter]int64{}, alarms: map[policies.Rule]int64{}, decided: map[Decision]int64{},
 		strays: map[policies.Reason]int64{policies.ReasonWrongKey: 0, policies.ReasonWrongPartition: 0},
 	}
 	for _, tp := range sources {
-		t.sources = append(t.sources, source{topic: tp.Topic, partition: strconv.Itoa(int(tp.Partition))})
+		t.sources = append(t.sources, source{Source: tp, partition: strconv.Itoa(int(tp.Partition))})
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -240,7 +262,7 @@ func (s *Set) snapshot() []prometheus.Metric {
 	}
 	o.put(n.producedRecords, float64(s.sent.Records))
 	o.put(n.producedBytes, float64(s.sent.Bytes))
-	o.put(n.producerRetries, float64(s.ends[Aborted]+s.ends[Unknown]))
+	o.put(n.producerRetries, float64(s.resent))
 	o.put(n.fetchFailures, float64(s.failed))
 	for _, name := range slices.Sorted(maps.Keys(s.tasks)) {
 		s.tasks[name].collect(n, o, state.Now)

@@ -17,14 +17,16 @@ type Task struct {
 	letters map[Letter]int64
 	strays  map[policies.Reason]int64
 	alarms  map[policies.Rule]int64
+	decided map[Decision]int64
 }
 
 // source is one source partition of a task.
 type source struct {
-	topic, partition string
-	readable         int64 // where the records that can be read end
-	position         int64
-	counts           policies.Counts
+	Source
+	partition string // as a label
+	readable  int64  // where the records that can be read end
+	position  int64
+	counts    policies.Counts
 }
 
 // A Commit is what one committed batch of a task says. Dispositions and Positions
@@ -35,6 +37,7 @@ type Commit struct {
 	Positions    []int64
 	Letters      map[Letter]int64          // new ones
 	Alarms       map[policies.Rule]int64   // new ones
+	Decided      map[Decision]int64        // new ones
 	Strays       map[policies.Reason]int64 // new ones
 	Gaps         Gaps
 	StoreBytes   int64 // -1: the back end does not tell
@@ -44,6 +47,12 @@ type Commit struct {
 
 // A Letter says why records are dead letters, as their headers do.
 type Letter struct{ Reason, Rule string }
+
+// A Decision is what was decided about records, and the rule that did.
+type Decision struct {
+	Disposition policies.Disposition
+	Rule        policies.Rule
+}
 
 // Gaps are the entities of a task that wait for a missing number.
 type Gaps struct {
@@ -70,9 +79,12 @@ func (t *Task) Commit(c Commit) {
 	for r, n := range c.Alarms {
 		t.alarms[r] += n
 	}
+	for d, n := range c.Decided {
+		t.decided[d] += n
+	}
 	t.last, t.known = c, true
 	// What is the caller's is not kept.
-	t.last.Dispositions, t.last.Positions, t.last.Letters, t.last.Alarms, t.last.Strays = nil, nil, nil, nil, nil
+	t.last.Dispositions, t.last.Positions, t.last.Letters, t.last.Alarms, t.last.Strays, t.last.Decided = nil, nil, nil, nil, nil, nil
 }
 
 // Fetched says where the records of a source that can be read end, as an answer
@@ -108,6 +120,9 @@ func (t *Task) collect(n *names, o *out, now int64) {
 	for rule, v := range t.alarms {
 		o.put(n.alarms, float64(v), t.name, rule.String())
 	}
+	for d, v := range t.decided {
+		o.put(n.decisions, float64(v), t.name, string(d.Disposition), d.Rule.String())
+	}
 	o.put(n.gaps, float64(t.last.Gaps.Open), t.name)
 	waited := 0.0
 	if t.last.Gaps.Open > 0 {
@@ -124,8 +139,8 @@ func (t *Task) collect(n *names, o *out, now int64) {
 }
 
 func (s *source) collect(n *names, o *out) {
-	at := []string{s.topic, s.partition}
-	o.put(n.lag, float64(max(0, s.readable-s.position)), at...)
+	at := []string{s.Topic, s.partition}
+	o.put(n.lag, float64(s.lag()), at...)
 	c := &s.counts
 	o.put(n.consumed, float64(c.Delivered), at...)
 	for _, d := range []struct {
@@ -143,14 +158,16 @@ func (s *source) collect(n *names, o *out) {
 		{policies.Absorbed, "", c.Absorbed},
 		{policies.Fenced, "", c.Fenced},
 	} {
-		o.put(n.dispositions, float64(d.n), s.topic, s.partition, string(d.disposition), string(d.reason))
+		o.put(n.dispositions, float64(d.n), s.Topic, s.partition, string(d.disposition), string(d.reason))
 	}
 	o.put(n.held, float64(c.Held), at...)
 	o.put(n.retrying, float64(c.Retrying), at...)
 	o.put(n.letters, float64(c.DeadLettered), at...)
 	o.put(n.forgotten, float64(c.Lost), at...)
 	o.put(n.skipped, float64(c.Skipped), at...)
-	o.put(n.marks, float64(c.VersionBackward), s.topic, s.partition, string(policies.ReasonVersionBackward))
+	o.put(n.marks, float64(c.VersionBackward), s.Topic, s.partition, string(policies.ReasonVersionBackward))
 }
+
+func (s *source) lag() int64 { return max(0, s.readable-s.position) }
 
 func seconds(ms int64) float64 { return float64(ms) / 1000 }

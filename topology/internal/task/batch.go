@@ -34,6 +34,8 @@ type Batch struct {
 	Dispositions []policies.Counts
 	// Alarms and rebuild requests, for whoever watches.
 	Alarms []Alarm
+	// Decided are the decisions since the last batch.
+	Decided []Decided
 	// Strays are new since the last batch.
 	Strays Strays
 
@@ -91,7 +93,7 @@ func (t *Task) Take() *Batch {
 	}
 	t.commit++
 	b := &Batch{
-		Task: t.name, Number: t.commit, Output: t.outputs, DeadLetters: t.letters, Alarms: t.alarms, Strays: t.strays,
+		Task: t.name, Number: t.commit, Output: t.outputs, DeadLetters: t.letters, Alarms: t.alarms, Strays: t.strays, Decided: t.decisions.take(),
 		Dispositions: t.Dispositions(), plan: t.plan, partition: t.partition,
 		meta:    Metadata{Commit: t.commit, Clock: t.clock, StreamTime: t.streamTime},
 		offsets: make([]int64, len(t.positions)),

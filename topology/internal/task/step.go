@@ -192,6 +192,7 @@ func (t *Task) consume(source int, rec *record.Record) error {
 	if t.failed == nil {
 		c.Delivered++
 		c.Applied++
+		t.decisions.add(tallyApplied, policies.NoRule)
 		return nil
 	}
 	t.rollback(saved)
@@ -268,13 +269,25 @@ func (t *Task) decide() bool {
 			t.failed = errors.New("there is no compensation function")
 			t.finish()
 		case topology.DecideDeadLetter:
+			t.decisions.add(tallyDeadLettered, d.Rule)
 			t.letter(d)
 		case topology.DecidePause:
 			t.paused[d.Event.Source] = true
 		case topology.DecideAlarm, topology.DecideRequestRebuild:
 			t.alarm(d)
-		case topology.DecideHold, topology.DecideDrop, topology.DecideRetry, topology.DecideArm, topology.DecideFence,
-			topology.DecideResolve, topology.DecideAbsorb, topology.DecidePark, topology.DecideUnpark, topology.DecideSkip:
+		case topology.DecideHold:
+			t.decisions.add(tallyHeld, d.Rule)
+		case topology.DecideDrop:
+			t.decisions.add(tallyDropped, d.Rule)
+		case topology.DecideFence:
+			t.decisions.add(tallyFenced, d.Rule)
+		case topology.DecideAbsorb:
+			t.decisions.add(tallyAbsorbed, d.Rule)
+		case topology.DecideRetry:
+			if d.Event != nil { // else it is a gap that is looked at again
+				t.decisions.add(tallyRetrying, d.Rule)
+			}
+		case topology.DecideArm, topology.DecideResolve, topology.DecidePark, topology.DecideUnpark, topology.DecideSkip:
 		}
 		t.decided = t.decided || inHand
 		// What is decided goes into this batch: a letter and its mark are one commit.
@@ -329,6 +342,13 @@ func (t *Task) finish() {
 			outcome = topology.OutcomeRetryable
 			t.note(Fact{ev.Source, ev.Offset, t.decision.Attempt, t.nodeName(ev.Source)})
 		}
+	}
+	if outcome == topology.OutcomeDone {
+		done := tallyApplied
+		if t.decision.Kind == topology.DecideCompensate {
+			done = tallyCompensated
+		}
+		t.decisions.add(done, t.decision.Rule)
 	}
 	t.applying = false
 	t.machine.Outcome(outcome)

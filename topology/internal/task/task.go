@@ -59,16 +59,17 @@ type Task struct {
 	touched int
 
 	// since the last Take
-	outputs []record.Output
-	letters []record.Output
-	alarms  []Alarm
-	strays  Strays
-	arena   arena
-	pool    [][]byte
-	spare   []lists
-	steps   []JournalStep
-	scratch []byte
-	key     []byte
+	outputs   []record.Output
+	letters   []record.Output
+	alarms    []Alarm
+	decisions tally
+	strays    Strays
+	arena     arena
+	pool      [][]byte
+	spare     []lists
+	steps     []JournalStep
+	scratch   []byte
+	key       []byte
 }
 
 type fact struct {

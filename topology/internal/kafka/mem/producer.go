@@ -53,6 +53,10 @@ func (p *producer) Init(ctx context.Context) (kafka.ProducerID, error) {
 	return id, nil
 }
 
+// Resent implements kafka.Producer: nothing is sent again here, a call waits until it
+// is answered for good.
+func (p *producer) Resent() int64 { return 0 }
+
 // Begin implements kafka.Producer.
 func (p *producer) Begin() error {
 	switch {

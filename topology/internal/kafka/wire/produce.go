@@ -474,6 +474,7 @@ func (p *producer) limitOf(topic, config string) string {
 // is on the way has been answered.
 func (p *producer) again(box *outbox, b *batch, lost bool) {
 	b.lost, box.refused = lost, true
+	p.resent++
 	p.stale[box.TopicPartition] = true
 }
 

@@ -271,3 +271,24 @@ func TestInitForgetsWhatIsOnTheWay(t *testing.T) {
 	}
 	numbered(t, c, tp, 3)
 }
+
+// Whoever watches is told how often batches went once more.
+func TestCountsTheBatchesThatAreSentAgain(t *testing.T) {
+	t.Parallel()
+	b := start(t, embedded.Options{})
+	c := cluster1(t, b)
+	newTopic(t, c, "t", 1)
+	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "x"})
+	out := record.Output{TopicPartition: record.TopicPartition{Topic: "t"}, Value: []byte("v")}
+	commit(t, p, out)
+	if n := p.Resent(); n != 0 {
+		t.Errorf("%d were sent again", n)
+	}
+	b.Fault(embedded.Fault{Request: embedded.Produce, Code: 6, Count: 2})
+	commit(t, p, out)
+	b.Fault(embedded.Fault{Request: embedded.Produce, Lose: embedded.LoseAnswer})
+	commit(t, p, out)
+	if n := p.Resent(); n != 3 {
+		t.Errorf("%d were sent again, not 3", n)
+	}
+}

@@ -61,6 +61,7 @@ type producer struct {
 	flying map[string]int                 // requests that are not answered, by address
 	free   []*batch
 	pause  backoff // between tries of what was refused
+	resent int64   // batches
 
 	mu     sync.Mutex // guards landed
 	landed []*flight
@@ -76,6 +77,9 @@ func (p *producer) forget() {
 	p.landed = nil
 	p.mu.Unlock()
 }
+
+// Resent implements kafka.Producer.
+func (p *producer) Resent() int64 { return p.resent }
 
 // Close implements kafka.Producer. It ends no transaction: the next Init does.
 func (p *producer) Close() error {
