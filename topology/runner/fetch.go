@@ -48,7 +48,6 @@ func (w *worker) startFetch(ctx context.Context) {
 	if len(positions) == 0 {
 		return
 	}
-	w.interrupt = func() {}
 	if w.nothingGoesOn() {
 		w.fetcher.Wait(1, idleWait)
 		ctx, w.interrupt = context.WithCancel(ctx)
@@ -82,7 +81,10 @@ func (w *worker) nothingGoesOn() bool {
 // clocks: what a partition left out has not changed.
 func (w *worker) fetched(a answer) error {
 	w.fetching = false
-	w.interrupt()
+	if w.interrupt != nil {
+		w.interrupt()
+		w.interrupt = nil
+	}
 	if a.interrupted {
 		return nil
 	}

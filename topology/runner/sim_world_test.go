@@ -241,10 +241,10 @@ func (s *sim) committed() map[record.TopicPartition]kafka.CommittedOffset {
 	return got
 }
 
-// through reports whether everything written is consumed, and nothing waits that a
-// timer ends.
+// through reports whether everything written is consumed, nothing waits that a timer
+// ends, and no transaction is open that hides what another has committed.
 func (s *sim) through() bool {
-	if len(s.broker.Markers()) > 0 {
+	if len(s.broker.Markers()) > 0 || !s.stable() {
 		return false
 	}
 	for tp, c := range s.committed() {
@@ -258,6 +258,22 @@ func (s *sim) through() bool {
 		m, err := task.ParseMetadata(c.Metadata)
 		s.must(err)
 		if m.Counts.Delivered < n || m.Counts.Held > 0 && s.world.contract.MaxWait < time.Minute {
+			return false
+		}
+	}
+	return true
+}
+
+// stable reports whether everything in the output is decided.
+func (s *sim) stable() bool {
+	var tps []record.TopicPartition
+	for p := range s.partitions {
+		tps = append(tps, record.TopicPartition{Topic: "updates", Partition: p}, record.TopicPartition{Topic: "table", Partition: p})
+	}
+	marks, err := s.admin.EndOffsets(s.ctx, tps)
+	s.must(err)
+	for _, m := range marks {
+		if m.LastStable < m.HighWater {
 			return false
 		}
 	}

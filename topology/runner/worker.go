@@ -57,7 +57,7 @@ type worker struct {
 	// the fetch in flight
 	fetching  bool
 	brought   bool   // the last one brought something
-	interrupt func() // ends one that waits long
+	interrupt func() // ends one that waits long; nil: there is none
 	answers   chan answer
 	ends      map[record.TopicPartition]int64 // high-water marks, as the fetcher told them
 	refetch   decide.Retry
@@ -86,8 +86,8 @@ func newWorker(r *run, id int, p kafka.Producer, pid kafka.ProducerID) (*worker,
 		restored: make(chan restored), releases: map[uint64]chan struct{}{},
 		committer: committer{run: r, producer: p, writer: task.Writer{ProducerID: pid.ID, Epoch: pid.Epoch}, ready: true},
 		outcomes:  make(chan outcome, 1),
-		answers:   make(chan answer, 1), interrupt: func() {},
-		ends: map[record.TopicPartition]int64{},
+		answers:   make(chan answer, 1),
+		ends:      map[record.TopicPartition]int64{},
 	}, nil
 }
 
@@ -132,7 +132,7 @@ func (w *worker) wait(ctx context.Context, busy bool) error {
 	case m := <-w.mail:
 		w.told(m)
 	case r := <-w.restored:
-		w.begin(r)
+		return w.begin(r)
 	case o := <-w.outcomes:
 		w.cancel()
 		if ctx.Err() == nil { // else it was given up with everything else
