@@ -47,7 +47,7 @@ func (w *worker) startRestore(ctx context.Context, holdings []decide.Holding) {
 }
 
 // begin takes a restored task, if it is still expected.
-func (w *worker) begin(r restored) error {
+func (w *worker) begin(r restored) (running bool) {
 	o := r.owner
 	restored := w.decide.Restored
 	if r.err != nil {
@@ -55,22 +55,18 @@ func (w *worker) begin(r restored) error {
 	}
 	if !restored(o.Holding) { // given up meanwhile
 		w.closeState(o)
-		return nil
+		return false
 	}
 	w.status.update(func(s *State) { s.Restoring--; settle(s) })
 	if r.err != nil {
 		w.fail(fmt.Errorf("runner: restoring task %s: %w", w.name(o.Task), r.err))
-		return nil
+		return false
 	}
 	at, _ := slices.BinarySearchFunc(w.tasks, o, func(a, b *owned) int { return a.Task.Compare(b.Task) })
 	w.tasks = slices.Insert(w.tasks, at, o)
 	w.watch.opened(w.name(o.Task), o)
 	w.decide.Stepped(o.Holding, 0, 0, len(o.moves) > 0, w.cfg.now())
-	if w.interrupt == nil {
-		return nil
-	}
-	w.interrupt() // its sources are to be fetched too
-	return w.fetched(<-w.answers)
+	return true
 }
 
 // A restore brings the state of one task back. The order is what makes it right:

@@ -132,7 +132,10 @@ func (w *worker) wait(ctx context.Context, busy bool) error {
 	case m := <-w.mail:
 		w.told(m)
 	case r := <-w.restored:
-		return w.begin(r)
+		if w.begin(r) && w.interrupt != nil {
+			w.interrupt() // the task's sources are to be fetched too
+			return w.fetched(<-w.answers)
+		}
 	case o := <-w.outcomes:
 		w.cancel()
 		if ctx.Err() == nil { // else it was given up with everything else
