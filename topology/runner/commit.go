@@ -196,6 +196,11 @@ func (c *committer) sendOffsets(ctx context.Context, tx *transaction, offsets []
 			return err
 		}
 		select {
+		case <-changed: // first: it may be over since the answer left
+			continue
+		default:
+		}
+		select {
 		case <-changed:
 		case <-limit.C:
 			return err
