@@ -347,3 +347,16 @@ func TestTheOldestGapIsFoundBehindAnotherTimer(t *testing.T) {
 		t.Errorf("found %d", got)
 	}
 }
+
+// More become letters at once than one Step decides about.
+func TestALongDrainGoesOn(t *testing.T) {
+	r := newRig(t, bySequence())
+	const held = 3 * stepBudget
+	for n := range int64(held) {
+		r.seq("A", n+2)
+	}
+	r.tick(1000)
+	if c := r.m.Counts()[0]; c.DeadLettered != held || c.Held != 0 {
+		t.Errorf("%+v: not all %d held events are letters", c, held)
+	}
+}
