@@ -140,11 +140,7 @@ func (o *owned) committing(b *task.Batch, offsets []kafka.CommittedOffset) metri
 // seeFetch tells the metrics what an answer said of a source.
 func (o *owned) seeFetch(i int) {
 	s := &o.sources[i]
-	position := s.next
-	if len(s.records) > 0 {
-		position = s.records[0].Offset
-	}
-	o.seen.Fetched(i, s.stable, position)
+	o.seen.Fetched(i, s.stable, s.position())
 }
 
 // produced returns what a transaction wrote.

@@ -38,17 +38,6 @@ type owned struct {
 	gone   bool // not the worker's any more
 }
 
-// source is what is fetched of one source partition and not consumed.
-type source struct {
-	record.TopicPartition
-	records []record.Record
-	bytes   int
-	next    int64 // where the next fetch starts
-	stable  int64 // what can be read ends there, as far as is known
-	blocked bool  // the first record does not fit until something changes
-	broken  int64 // not 0: next is a batch that cannot be decoded, and it is passed over up to there
-}
-
 // open makes the task from its committed rows and offsets. wall is the time.
 func (o *owned) open(wall int64) error {
 	starts := make([]task.Start, len(o.committed))
@@ -94,19 +83,6 @@ func (o *owned) claims() (claims []kafka.CommittedOffset) {
 	return claims
 }
 
-// take keeps what a fetch brought.
-func (s *source) take(f *kafka.Fetched) {
-	switch {
-	case len(f.Records) == 0:
-	case len(s.records) == 0:
-		s.records = f.Records[:len(f.Records):len(f.Records)]
-	default:
-		s.records = append(s.records, f.Records...)
-	}
-	s.bytes += f.Bytes
-	s.next, s.stable = f.Next, f.LastStable
-}
-
 // ready reports whether there is something to consume: of every source the next
 // record, or the knowledge that there is none, since the smallest timestamp goes
 // first.
@@ -116,7 +92,7 @@ func (o *owned) ready() bool {
 		s := &o.sources[i]
 		switch {
 		case s.blocked:
-		case len(s.records) > 0, s.next > o.task.Positions()[i]:
+		case len(s.fetched) > 0, s.next > o.task.Positions()[i]:
 			some = true
 		case s.stable > s.next:
 			return false
@@ -129,7 +105,7 @@ func (o *owned) ready() bool {
 // everything before it is consumed; or false.
 func (o *owned) skip() (task.Slice, bool) {
 	for i := range o.sources {
-		if s := &o.sources[i]; s.broken > 0 && len(s.records) == 0 && s.next == o.task.Positions()[i] {
+		if s := &o.sources[i]; s.broken > 0 && len(s.fetched) == 0 && s.next == o.task.Positions()[i] {
 			return task.Slice{Source: i, From: s.next, To: s.broken}, true
 		}
 	}
@@ -158,7 +134,7 @@ func (o *owned) step(wall int64) (what did, records, bytes int, err error) {
 	case o.ready():
 		st.Kind, st.Inputs = task.StepRecords, make([]task.Input, len(o.sources))
 		for i := range o.sources {
-			st.Inputs[i] = task.Input{Records: o.sources[i].records, Next: o.sources[i].next}
+			st.Inputs[i] = o.sources[i].input()
 		}
 	case o.more:
 		st.Kind = task.StepMore
@@ -180,14 +156,8 @@ func (o *owned) step(wall int64) (what did, records, bytes int, err error) {
 	}
 	for i := range o.sources {
 		s := &o.sources[i]
-		if n := res.Consumed[i]; n > 0 {
-			part := s.bytes * n / len(s.records)
-			records, bytes = records+n, bytes+part
-			s.records, s.bytes = s.records[n:], s.bytes-part
-			if len(s.records) == 0 {
-				s.records, s.bytes = nil, 0
-			}
-		}
+		records += res.Consumed[i]
+		bytes += s.consume(res.Consumed[i])
 		o.clock.Read(i, o.task.Positions()[i])
 		switch {
 		case res.Changed: // what did not fit may fit now

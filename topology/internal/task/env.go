@@ -49,9 +49,17 @@ func (t *Task) Passing() bool { return t.passing }
 func (t *Task) Emit(sink *graph.Node, key, value []byte, timestamp int64, headers []record.Header) {
 	topic := sink.Topics[0]
 	t.outputs = append(t.outputs, record.Output{
-		TopicPartition: record.TopicPartition{Topic: topic, Partition: topology.Partition(key, t.options.Partitions(topic), t.partition)},
+		TopicPartition: record.TopicPartition{Topic: topic, Partition: topology.Partition(key, t.width(sink), t.partition)},
 		Timestamp:      timestamp, Key: t.arena.copy(key), Value: t.arena.copy(value), Headers: headers,
 	})
+}
+
+// width returns the number of partitions of a sink's topic, which is asked for once.
+func (t *Task) width(sink *graph.Node) int32 {
+	if t.widths[sink.Index] == 0 {
+		t.widths[sink.Index] = t.options.Partitions(sink.Topics[0])
+	}
+	return t.widths[sink.Index]
 }
 
 // OpenStore implements graph.Env.

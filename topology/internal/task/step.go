@@ -26,6 +26,7 @@ type Step struct {
 type Input struct {
 	Records []record.Record
 	Next    int64 // position after the records and what follows them unseen (control records)
+	Cut     bool  // more records are known: the step ends when these are consumed
 }
 
 // A Result says what a step did.
@@ -131,7 +132,9 @@ func (t *Task) records(inputs []Input, consumed []int) error {
 		if source < 0 {
 			break
 		}
-		t.expect(source, inputs[source].Records, consumed[source])
+		if t.stateful {
+			t.expect(source, inputs[source].Records, consumed[source])
+		}
 		rec := &inputs[source].Records[consumed[source]]
 		if err := t.consume(source, rec); err != nil {
 			return err
@@ -143,6 +146,10 @@ func (t *Task) records(inputs []Input, consumed []int) error {
 		consumed[source]++
 		t.streamTime = max(t.streamTime, rec.Timestamp)
 		t.changed = true
+		if inputs[source].Cut && consumed[source] == len(inputs[source].Records) {
+			t.more = true // which record is next cannot be said without what was cut off
+			break
+		}
 	}
 	for i, in := range inputs {
 		to := t.positions[i]

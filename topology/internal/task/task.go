@@ -2,6 +2,7 @@ package task
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/streamrun/streamrun/policies"
 	"github.com/streamrun/streamrun/statestore"
@@ -20,6 +21,7 @@ type Task struct {
 	slots     *slots
 	machine   topology.OrderMachine // nil without an order
 	handlers  []func()              // per source
+	widths    []int32               // by index of a sink: partitions of its topic, 0 before they are needed
 
 	// progress
 	positions  []int64           // next offset to read, per source
@@ -55,8 +57,9 @@ type Task struct {
 	facts   map[fact]string
 
 	// what the records to come need
-	ahead   []ahead // per source
-	touched int
+	stateful bool    // they need anything
+	ahead    []ahead // per source
+	touched  int
 
 	// since the last Take
 	outputs   []record.Output
@@ -104,7 +107,8 @@ func Open(p *Plan, partition int32, backend statestore.Backend, o Options, start
 		plan: p, partition: partition, name: topology.Task(p.Sub.Name, partition), options: o,
 		slots:     newSlots(backend, len(p.Sub.Stores), o.Cache),
 		positions: make([]int64, n), looked: make([]int64, n), counts: make([]policies.Counts, n), paused: make([]bool, n),
-		ahead: make([]ahead, n),
+		stateful: p.order != nil || len(p.Sub.Stores) > 0, ahead: make([]ahead, n),
+		widths: make([]int32, 1+slices.MaxFunc(p.Sub.Nodes, func(a, b *graph.Node) int { return a.Index - b.Index }).Index),
 	}
 	t.arena.pool = &t.pool
 	m, counts, err := agree(t.name, p.Sources, partition, starts)
