@@ -27,6 +27,7 @@ type batch struct {
 	heads   []sarama.RecordHeader
 	listed  []*sarama.RecordHeader // of heads
 	all     []*sarama.Record       // of records
+	raw     []byte                 // the records as they are sent
 	size    int                    // on the wire, at most
 	limit   int                    // of size
 	first   int64
@@ -74,12 +75,17 @@ func (b *batch) wire(id kafka.ProducerID, transactional bool, codec sarama.Compr
 	for i := range b.records {
 		b.all = append(b.all, &b.records[i])
 	}
-	return &sarama.RecordBatch{
+	rb := &sarama.RecordBatch{
 		Version: 2, Codec: codec, CompressionLevel: sarama.CompressionLevelDefault, IsTransactional: transactional, PartitionLeaderEpoch: -1,
 		ProducerID: id.ID, ProducerEpoch: id.Epoch, FirstSequence: b.sequence,
 		FirstTimestamp: time.UnixMilli(b.first), MaxTimestamp: time.UnixMilli(b.newest),
 		LastOffsetDelta: int32(len(b.records) - 1), Records: b.all,
 	}
+	if codec == sarama.CompressionNone {
+		b.raw = appendRecords(b.raw[:0], b.records)
+		encoded(rb, b.raw)
+	}
+	return rb
 }
 
 // split takes the second half of the records out of a batch that is not on the way,
@@ -140,7 +146,7 @@ func payload(r *sarama.Record) int {
 func (b *batch) clear() {
 	clear(b.records)
 	clear(b.heads)
-	*b = batch{records: b.records[:0], heads: b.heads[:0], listed: b.listed[:0], all: b.all[:0]}
+	*b = batch{records: b.records[:0], heads: b.heads[:0], listed: b.listed[:0], all: b.all[:0], raw: b.raw[:0]}
 }
 
 func wireSize(o *record.Output) int {

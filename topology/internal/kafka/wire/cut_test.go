@@ -1,10 +1,14 @@
 package wire
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"testing"
+	"time"
 
 	"github.com/IBM/sarama"
 	"github.com/google/go-cmp/cmp"
@@ -80,6 +84,46 @@ func TestBatchIsUsedAgain(t *testing.T) {
 		for _, r := range b.records[:cap(b.records)] {
 			if r.Key != nil || r.Headers != nil {
 				t.Fatal("it holds the memory of a record that is gone")
+			}
+		}
+	}
+}
+
+// If sarama lost the field, each record would cost a third more.
+func TestSaramaTakesEncodedRecords(t *testing.T) {
+	t.Parallel()
+	rb := &sarama.RecordBatch{}
+	encoded(rb, []byte("raw"))
+	if got := reflect.ValueOf(rb).Elem().FieldByName("compressedRecords"); string(got.Bytes()) != "raw" {
+		t.Errorf("sarama was given %q", got.Bytes())
+	}
+}
+
+func TestRecordsAreEncoded(t *testing.T) {
+	t.Parallel()
+	head := []*sarama.RecordHeader{{Key: []byte("h"), Value: nil}, {Key: []byte{}, Value: []byte("v")}}
+	for _, c := range []struct {
+		name   string
+		record sarama.Record
+		want   []byte
+	}{
+		{"nothing", sarama.Record{}, []byte{12, 0, 0, 0, 1, 1, 0}},
+		{"empty is not null", sarama.Record{Key: []byte{}, Value: []byte{}}, []byte{12, 0, 0, 0, 0, 0, 0}},
+		{
+			"headers",
+			sarama.Record{Key: []byte("k"), Headers: head, OffsetDelta: 64, TimestampDelta: -2 * time.Millisecond},
+			[]byte{28, 0, 3, 128, 1, 2, 'k', 1, 4, 2, 'h', 1, 0, 2, 'v'},
+		},
+		{"a length of two bytes", sarama.Record{Value: make([]byte, 64)}, append([]byte{142, 1, 0, 0, 0, 1, 128, 1}, make([]byte, 65)...)},
+	} {
+		if got := appendRecords(nil, []sarama.Record{c.record}); !bytes.Equal(got, c.want) {
+			t.Errorf("%s: % d, want % d", c.name, got, c.want)
+		}
+	}
+	for n := int64(1); n > 0; n <<= 1 {
+		for _, v := range []int64{n, n - 1, -n, -n - 1} {
+			if got, want := varintSize(v), len(binary.AppendVarint(nil, v)); got != want {
+				t.Fatalf("%d takes %d bytes, want %d", v, got, want)
 			}
 		}
 	}

@@ -68,6 +68,7 @@
 //     are the later ones; only a single record that is too large is an error.
 //   - A partition of which an answer says that there is more, and has nothing, may have
 //     had no room in it. Before it is called stuck it is asked for alone.
+//   - Records are encoded here, not by sarama, where they are not compressed; see encoded.
 //   - sarama drops batches without records (compaction leaves them) and does not
 //     export where they end; see nextOffset.
 //   - The order in a rebalance: Assigned of the new generation first, then Revoked of
