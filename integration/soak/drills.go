@@ -18,7 +18,6 @@ func drills(tool, dir, feed string) []drill {
 	runs := []drill{
 		{"rules: the published cases", []string{tool, "simulate", "reorder/scenario/testdata/ordering-vectors.yaml"}, 1},
 		{"rules: more cases", []string{tool, "simulate", "reorder/scenario/testdata/more-vectors.yaml"}, 1},
-		{"mutants: all sets", []string{"go", "run", "./integration/mutants"}, 1},
 	}
 	dev := func(name string, flags ...string) {
 		args := append([]string{tool, "dev", "-c", "examples/permits/streamrun.yaml", "--feed", feed, "--until-idle"}, flags...)
@@ -55,5 +54,6 @@ func drills(tool, dir, feed string) []drill {
 	torture("timeout")
 	torture("truncate")
 	torture("disk")
+	goRun("mutants: all sets", 1, "run", "./integration/mutants")
 	return runs
 }

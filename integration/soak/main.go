@@ -73,10 +73,10 @@ func soak(ctx context.Context, only string) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-	}
-	if only == "" {
-		if err := os.WriteFile("integration/REPORT.md", []byte(report.String()), 0o644); err != nil {
-			return err
+		if only == "" { // after each run, so that one that is ended leaves what it saw
+			if err := os.WriteFile("integration/REPORT.md", []byte(report.String()), 0o644); err != nil {
+				return err
+			}
 		}
 	}
 	if len(failed) > 0 {
