@@ -113,6 +113,36 @@ func TestEveryTransactionHasTheOffsetsOfEveryTask(t *testing.T) {
 	})
 }
 
+// What fences a zombie whose first act after waking is a timer.
+func TestATransactionOfTimersAloneHasItsOffsets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := orderBench(t)
+		var mu sync.Mutex
+		var sent [][]kafka.CommittedOffset
+		p := x.start(Config{Workers: 1}, func(c kafka.Cluster) kafka.Cluster {
+			return &script{Cluster: c, offsets: func(_ kafka.Member, o []kafka.CommittedOffset) {
+				mu.Lock()
+				defer mu.Unlock()
+				sent = append(sent, o)
+			}}
+		})
+		x.sequence(1, 3)
+		x.drained()
+		x.eventually("2 was given up", func() bool { return x.state() == "1,3," })
+		p.stop()
+		mu.Lock()
+		defer mu.Unlock()
+		for i, o := range sent {
+			if len(o) != 1 {
+				t.Fatalf("transaction %d of %d has the offsets of %d partitions, want 1", i+1, len(sent), len(o))
+			}
+		}
+		if n := len(sent); n < 2 || sent[n-1][0].Offset != sent[n-2][0].Offset {
+			t.Errorf("no transaction of timers alone: %+v", sent)
+		}
+	})
+}
+
 func TestABatchDoesNotSpeakForATaskThatCameBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newBench(t, 2, mem.Options{})

@@ -56,6 +56,7 @@ type running struct {
 	backend   *statestore.Memory
 	starts    []task.Start
 	task      *task.Task
+	more      bool // the last step left something, or a restart may have
 }
 
 // New starts the tasks of a topology.
@@ -143,7 +144,7 @@ func (d *Driver) open(r *running) {
 	if err != nil {
 		d.tb.Fatal(err)
 	}
-	r.task = t
+	r.task, r.more = t, true
 }
 
 // run steps every task until none has anything to do.
@@ -162,16 +163,30 @@ func (d *Driver) run() {
 // step steps a task once and commits; it reports whether anything changed.
 func (d *Driver) step(r *running) bool {
 	d.tb.Helper()
-	inputs := make([]task.Input, len(r.plan.Sources))
+	s := task.Step{Clock: d.now.UnixMilli(), Wall: d.now.UnixMilli(), Budget: d.options.Budget}
+	inputs, some := make([]task.Input, len(r.plan.Sources)), false
 	for i, topic := range r.plan.Sources {
 		log := d.log(topic, r.partition)
 		from := r.task.Positions()[i]
 		inputs[i] = task.Input{Records: log[from:], Next: int64(len(log))}
+		some = some || len(inputs[i].Records) > 0
 	}
-	res, err := r.task.Step(task.Step{Kind: task.StepRecords, Clock: d.now.UnixMilli(), Wall: d.now.UnixMilli(), Budget: d.options.Budget, Inputs: inputs})
+	due, armed := r.task.Due()
+	switch {
+	case some:
+		s.Kind, s.Inputs = task.StepRecords, inputs
+	case r.more:
+		s.Kind = task.StepMore
+	case armed && due <= s.Clock:
+		s.Kind = task.StepTick
+	default:
+		return false
+	}
+	res, err := r.task.Step(s)
 	if err != nil {
 		d.tb.Fatal(err)
 	}
+	r.more = res.More
 	if !res.Changed && !res.More {
 		return false
 	}
