@@ -94,6 +94,14 @@ func (db *DB) CaughtUp(at time.Time) {
 	}
 }
 
+// AsOf returns the last time of which it is known that the positions were the ends of the
+// changelogs, or beyond.
+func (db *DB) AsOf() time.Time {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.wall
+}
+
 // Get implements statestore.Backend.
 func (db *DB) Get(key []byte) ([]byte, error) {
 	db.mu.Lock()

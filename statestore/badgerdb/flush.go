@@ -55,7 +55,7 @@ func (f *flusher) flush() error {
 	// An old checkpoint is written anew while its positions are known to have been the
 	// ends since.
 	age := f.wall.Sub(f.written)
-	old := age > 0 && (f.renew || f.options.Origin.DeleteRetention > 0 && age > f.options.Origin.limit()/8)
+	old := age > 0 && (f.renew || f.options.Origin.DeleteRetention > 0 && age > f.options.Origin.Limit()/8)
 	f.renew = false
 	var err error
 	if len(f.rows.dirty) > 0 || f.moved || old {

@@ -33,8 +33,8 @@ type Changelog struct {
 	ID        [16]byte
 }
 
-// limit is the age from which on rows are too old.
-func (o Origin) limit() time.Duration { return o.DeleteRetention - o.DeleteRetention/10 }
+// Limit is the age from which on rows are too old; 0: they never are.
+func (o Origin) Limit() time.Duration { return o.DeleteRetention - o.DeleteRetention/10 }
 
 // id returns the topic id of a changelog, or zeros.
 func (o Origin) id(topic string, partition int32) [16]byte {
@@ -71,7 +71,7 @@ func (o Origin) Check(c statestore.Checkpoint, layout string, now time.Time) err
 		}
 	}
 	age := now.Sub(time.UnixMilli(c.Wall))
-	if limit := o.limit(); limit > 0 && age.Abs() >= limit {
+	if limit := o.Limit(); limit > 0 && age.Abs() >= limit {
 		return fmt.Errorf("its rows are %s old, and deletions are sure to be in the changelog for %s only", age.Round(time.Second), limit)
 	}
 	return nil

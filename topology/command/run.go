@@ -66,6 +66,7 @@ func newRun(topo *topology.Topology) *cobra.Command {
 func runApp(ctx context.Context, topo *topology.Topology, f *config.File, cfg runner.Config, web endpoint, logger *slog.Logger) (err error) {
 	if f != nil {
 		cfg.CommitInterval, cfg.TransactionTimeout = f.Kafka.CommitInterval, f.Kafka.TransactionTimeout
+		cfg.Standbys = f.Standbys
 		cfg.Guarantee, cfg.Compression = runner.Guarantee(f.Kafka.Guarantee), string(f.Kafka.Compression)
 	}
 	cfg.Logger = logger

@@ -70,6 +70,7 @@
 //
 //	store: badger                   # or memory; where the state is while the app runs. No default:
 //	                                # badger where there is a data directory, else memory
+//	num_standby: 0                  # other instances that keep the state of each task warm
 //
 //	inputs:                         # must be there, with one input in this version
 //	  orders:

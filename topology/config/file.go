@@ -19,6 +19,7 @@ type File struct {
 	Contract  policies.Contract
 	Kafka     Kafka
 	StoreKind StoreKind // empty: the file does not say
+	Standbys  int       // instances that keep the state of a task warm, besides its own
 	Input     Input
 	InOrder   InOrder
 	State     State
@@ -141,7 +142,7 @@ func Parse(name string, src []byte, getenv func(string) (string, bool)) (*File, 
 
 // readFile reads the sections in the order in which they depend on one another.
 func (r *reader) readFile(f *File, root value) {
-	top := r.mapping(root, "version", "name", "contract", "kafka", "store", "inputs", "steps", "outputs", "dlq")
+	top := r.mapping(root, "version", "name", "contract", "kafka", "store", "num_standby", "inputs", "steps", "outputs", "dlq")
 	r.readVersion(top)
 	if v, ok := top.require("name", "the app's name prefixes its topics and its group, for ever"); ok {
 		f.Name = r.name(v)
@@ -149,6 +150,7 @@ func (r *reader) readFile(f *File, root value) {
 	kafka, _ := top.get("kafka")
 	f.Kafka = r.readKafka(kafka)
 	enum(top, "store", &f.StoreKind, Memory, Badger)
+	top.integer("num_standby", 0, func(n int64) { f.Standbys = int(n) })
 	contract, hasContract := top.require("contract", "say which events must be processed in order, and why")
 	if hasContract {
 		f.Contract = r.readContract(contract, f.Kafka.Guarantee)

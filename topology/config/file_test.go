@@ -78,6 +78,7 @@ func TestWholeFileSaysEveryKey(t *testing.T) {
 			},
 		},
 		StoreKind: config.Badger,
+		Standbys:  2,
 		Input:     config.Input{Name: "orders", Topic: "orders", Partitions: 8, Undecodable: topology.BatchSkip},
 		InOrder:   config.InOrder{Name: "in_order"},
 		State:     config.State{Name: "totals", Store: "order_totals", Initial: map[string]any{"total": 0, "lines": []any{}}},

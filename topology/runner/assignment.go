@@ -96,8 +96,8 @@ func (a *assignment) Lost(partitions []record.TopicPartition) {
 	a.forget(tasks)
 }
 
-// State implements kafka.GroupHandler: up to where the data directory has the tasks that
-// this instance does not hold.
+// State implements kafka.GroupHandler: up to where standbys and the data directory have
+// the tasks that this instance does not hold.
 func (a *assignment) State() map[int32]int64 {
 	state := map[int32]int64{}
 	for sub, p := range a.plans {
@@ -110,8 +110,21 @@ func (a *assignment) State() map[int32]int64 {
 	return state
 }
 
-// Standby implements kafka.GroupHandler. None was asked for.
-func (a *assignment) Standby([]int32) {}
+// Standby implements kafka.GroupHandler.
+func (a *assignment) Standby(numbers []int32) {
+	if a.stores.warm == nil {
+		return
+	}
+	var tasks []decide.Task
+	for sub, p := range a.plans {
+		for _, n := range numbers {
+			if n < a.counts[p.Sources[0]] {
+				tasks = append(tasks, decide.Task{Sub: sub, Partition: n})
+			}
+		}
+	}
+	a.stores.warm.want(tasks)
+}
 
 // touched returns the held tasks that read any of the partitions.
 func (a *assignment) touched(partitions []record.TopicPartition) []decide.Task {
@@ -134,6 +147,9 @@ func (a *assignment) forget(tasks []decide.Task) {
 		delete(a.owner, t)
 	}
 	a.status.update(func(s *State) { s.Tasks = len(a.owner) })
+	if a.stores.warm != nil {
+		a.stores.warm.wake()
+	}
 }
 
 func (a *assignment) tell(to map[*worker][]decide.Holding, say func([]decide.Holding) message) {

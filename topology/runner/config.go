@@ -50,6 +50,10 @@ type Config struct {
 	// 0: 64 MiB. What cannot be bounded so is in it too, and stays: held events, and
 	// the entities that wait. Under Memory all of the state is there.
 	StoreMemory int
+	// Standbys is how many other instances keep the state of each task warm, so that one of
+	// them goes on with it soon when its instance is gone. All instances should say the same.
+	// 0: none; with fewer instances as many as there are.
+	Standbys int
 	// Workers is how many tasks are stepped at a time; 0: GOMAXPROCS.
 	Workers int
 	// CommitInterval is how long work waits for its commit; 0: 100 ms. A batch that
@@ -129,6 +133,9 @@ func (c *Config) validate() error {
 	}
 	if c.Workers < 0 {
 		errs = append(errs, fmt.Errorf("runner: Workers is %d; 0 is one for each processor", c.Workers))
+	}
+	if c.Standbys < 0 {
+		errs = append(errs, fmt.Errorf("runner: Standbys is %d; 0 is none", c.Standbys))
 	}
 	switch {
 	case c.Store != Memory && c.Store != Badger:

@@ -16,6 +16,7 @@
 //	the group's          calls assignment, which gives tasks to workers and takes them back
 //	worker.loop          owns everything of a worker
 //	flights of a worker  one fetch, one transaction, restores; each reports back once
+//	standbys.loop        keeps the state of tasks warm that others hold (Config.Standbys)
 //
 // # Formats
 //
@@ -63,6 +64,10 @@
 //	    that a crash does not leave state without offsets.
 //	N9. A state is opened before the ends of its changelogs are read, and its directory
 //	    by one holding of the task at a time.
+//	N10. A standby reads what is committed, holds no offsets and commits nothing. A task
+//	    that comes to its instance is restored by N7 from where the standby is; not, if a
+//	    changelog is another by then (its topic id), was cut, or was last known to be
+//	    read to its end too long ago.
 //
 // # Non-obvious
 //
@@ -76,4 +81,6 @@
 //     that could be ended by it.
 //   - After a downtime the task clock goes on from where it stood, at the pace of the
 //     wall, until no wait would be ended by jumping (see internal/decide).
+//   - A task that moves to another instance stays warm here, if that is to be a standby of
+//     it: a state in memory is handed to the standbys, a directory is opened again.
 package runner

@@ -134,6 +134,7 @@ func (x *bench) write(outputs []record.Output) {
 type process struct {
 	x       *bench
 	cluster kafka.Cluster
+	runner  *Runner
 	cancel  context.CancelFunc
 	done    chan struct{}
 	err     error
@@ -159,6 +160,7 @@ func (x *bench) start(cfg Config, wrap func(kafka.Cluster) kafka.Cluster) *proce
 	}
 	r, err := NewOn(x.topology, cluster, cfg)
 	x.must(err)
+	p.runner = r
 	var ctx context.Context
 	ctx, p.cancel = context.WithCancel(x.ctx)
 	go func() {

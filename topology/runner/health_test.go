@@ -79,7 +79,7 @@ func TestHealthHasReasons(t *testing.T) {
 }
 
 // probe asks a handler.
-func probe(t *testing.T, h http.Handler, path string) (int, string) {
+func probe(t testing.TB, h http.Handler, path string) (int, string) {
 	t.Helper()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))

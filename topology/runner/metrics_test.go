@@ -35,7 +35,7 @@ func (x *bench) ready(r *Runner) {
 }
 
 // metric returns the value of a series as it is served.
-func metric(t *testing.T, r *Runner, series string) string {
+func metric(t testing.TB, r *Runner, series string) string {
 	t.Helper()
 	_, body := probe(t, r.Handler(), "/metrics")
 	for line := range strings.Lines(body) {

@@ -119,12 +119,9 @@ func (t *restore) start(now time.Time, committed map[record.TopicPartition]kafka
 	for _, c := range t.plan.Changelogs {
 		tp := record.TopicPartition{Topic: c.Topic, Partition: t.Partition}
 		m := marks[tp]
-		next := m.LogStart
-		if at, ok := position(t.backend, tp); ok {
-			if at < m.LogStart || at > m.HighWater {
-				return fmt.Errorf("it stands for %s-%d up to offset %d, and that holds %d to %d: records were deleted, or the log was cut", tp.Topic, tp.Partition, at, m.LogStart, m.HighWater)
-			}
-			next = at
+		next, err := standsAt(t.backend, tp, m)
+		if err != nil {
+			return err
 		}
 		t.changelogs = append(t.changelogs, changelog{TopicPartition: tp, next: next, end: m.HighWater, moved: now, stable: m.LastStable})
 	}

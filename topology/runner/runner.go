@@ -187,12 +187,15 @@ func (r *run) run(ctx context.Context) (err error) {
 			}
 		})
 	}
+	if s := r.stores.warm; s != nil {
+		all.Go(func() { s.loop(working) })
+	}
 	return r.join(grouped)
 }
 
 // join is in the group until ctx ends.
 func (r *run) join(ctx context.Context) (err error) {
-	opts := kafka.GroupOptions{Group: r.names.Group(), SessionTimeout: r.cfg.SessionTimeout, RebalanceTimeout: r.cfg.rebalanceTimeout()}
+	opts := kafka.GroupOptions{Group: r.names.Group(), SessionTimeout: r.cfg.SessionTimeout, RebalanceTimeout: r.cfg.rebalanceTimeout(), Standbys: r.cfg.Standbys}
 	for _, topics := range r.sources {
 		opts.Topics = append(opts.Topics, topics...)
 	}

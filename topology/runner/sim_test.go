@@ -70,6 +70,7 @@ type sim struct {
 	world     *world
 	instances []*instance // nil: not running
 	static    bool
+	standbys  int // of each task
 	writers   int
 	reader    kafka.Fetcher
 	removers  []func() // of requests that are on the wire still
@@ -98,7 +99,7 @@ func simulate(t *testing.T, script simScript) (v simVerdict) {
 		s := &sim{
 			bench: newBench(simTB{t}, partitions, mem.Options{Seed: script.seed, MarkerDelay: delay}),
 			gate:  newGate(), rnd: rnd, script: script, verdict: &v, trace: fnv.New64a(), began: time.Now(),
-			world: newWorld(rnd), instances: make([]*instance, 1+rnd.IntN(3)), static: rnd.IntN(2) == 0,
+			world: newWorld(rnd), instances: make([]*instance, 1+rnd.IntN(3)), static: rnd.IntN(2) == 0, standbys: rnd.IntN(3),
 		}
 		defer s.end()
 		topo, err := s.world.topology()
@@ -160,7 +161,7 @@ func (s *sim) start(id int) {
 	}
 	s.ahead = max(s.ahead, i.skew.Load())
 	cfg := Config{
-		Workers: 1 + s.rnd.IntN(2), CommitInterval: 200 * time.Millisecond, TransactionTimeout: 2 * time.Second, SessionTimeout: 6 * time.Second,
+		Workers: 1 + s.rnd.IntN(2), CommitInterval: 200 * time.Millisecond, TransactionTimeout: 2 * time.Second, SessionTimeout: 6 * time.Second, Standbys: s.standbys,
 		now: func() time.Time { return time.Now().Add(time.Duration(i.skew.Load())) },
 	}
 	if !s.script.trace {
@@ -183,6 +184,11 @@ func (s *sim) kill(id int) {
 	s.instances[id] = nil
 	close(i.dead)
 	i.process.kill()
+	for _, r := range i.process.restoredSince(0) {
+		if r.Checkpoint != "" {
+			s.note("standby takes over")
+		}
+	}
 }
 
 // chaos lets things happen, one at a time, drawn by the seed.

@@ -22,6 +22,7 @@ type State struct {
 	Phase     Phase
 	Tasks     int      // held
 	Restoring int      // of them
+	Standbys  int      // tasks of other instances whose state is kept warm
 	Records   int64    // restored since the start
 	Bytes     int64    // restored since the start
 	Restored  Restored // the task that was restored last
@@ -33,8 +34,8 @@ type Restored struct {
 	Task    string
 	Records int64
 	Bytes   int64
-	// Checkpoint is up to where the data directory had the changelogs, as
-	// "topic-partition@offset ..."; empty: it had none, and everything was read.
+	// Checkpoint is up to where the data directory, or the standby, had the changelogs, as
+	// "topic-partition@offset ..."; empty: there was none, and everything was read.
 	Checkpoint string
 	Refused    error // why what was in the data directory was not used
 }

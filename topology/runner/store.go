@@ -37,41 +37,63 @@ type stores struct {
 	dir     string // the data directory
 	memory  int    // bytes of one task's rows
 	tune    func(*badgerdb.Options)
-	origins map[decide.Task]badgerdb.Origin
+	look    func(context.Context) (map[decide.Task]badgerdb.Origin, error)
 	members *membership
+	warm    *standbys // nil: there are none
 	name    func(decide.Task) string
 	now     func() time.Time
 	log     *slog.Logger
 
-	mu    sync.Mutex                    // guards taken
-	taken map[decide.Task]chan struct{} // closed when the directory is given back
+	mu      sync.Mutex                    // guards what follows
+	taken   map[decide.Task]chan struct{} // closed when the state is given back
+	origins map[decide.Task]badgerdb.Origin
 }
 
 // errGone says that the task was given up meanwhile.
 var errGone = errors.New("the task was given up meanwhile")
 
-// open opens the state of a task. It waits while another holding of the task still
-// has the directory.
+// open opens the state of a task. It waits while another holding of the task still has
+// it. If there is a standby of the task it is that one's.
 func (s *stores) open(ctx context.Context, h decide.Holding, p *task.Plan) (statestore.Backend, error) {
-	if s.kind != Badger || len(p.Changelogs) == 0 {
+	if len(p.Changelogs) == 0 {
 		return statestore.NewMemory(), nil
+	}
+	if s.warm != nil {
+		if b, err := s.warm.take(ctx, h.Task); b != nil || err != nil {
+			return b, err
+		}
 	}
 	if err := s.take(ctx, h); err != nil {
 		return nil, err
 	}
-	o := badgerdb.Options{Origin: s.origins[h.Task], MemoryBytes: s.memory / 2, RestoreBytes: s.memory}
+	return s.openTaken(h.Task, p, s.memory)
+}
+
+// openTaken opens the state of a task that is taken, or gives it back.
+func (s *stores) openTaken(t decide.Task, p *task.Plan, restoreBytes int) (statestore.Backend, error) {
+	if s.kind != Badger {
+		return statestore.NewMemory(), nil
+	}
+	o := badgerdb.Options{Origin: s.origin(t), MemoryBytes: s.memory / 2, RestoreBytes: restoreBytes, Now: s.now}
 	if s.tune != nil {
 		s.tune(&o)
 	}
-	db, err := badgerdb.Open(s.directory(h.Task, p), o)
+	db, err := badgerdb.Open(s.directory(t, p), o)
 	if err != nil {
-		s.give(h.Task)
+		s.give(t)
 		return nil, err
 	}
 	if why := db.Refused(); why != nil {
-		s.log.Warn("the directory of a task cannot be used: it is emptied, and all of its state read from the topics", "task", s.name(h.Task), "why", why)
+		s.log.Warn("the directory of a task cannot be used: it is emptied, and all of its state read from the topics", "task", s.name(t), "why", why)
 	}
 	return db, nil
+}
+
+// origin returns where the rows of a task must have come from.
+func (s *stores) origin(t decide.Task) badgerdb.Origin {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.origins[t]
 }
 
 // directory returns that of a task.
@@ -79,32 +101,44 @@ func (s *stores) directory(t decide.Task, p *task.Plan) string {
 	return filepath.Join(s.dir, p.Names.TaskDir(p.Sub.Name, t.Partition))
 }
 
-// amount returns how far the rows of a task's directory are: the sum of the offsets of
-// its changelogs.
+// amount returns how far the rows of a task are that it does not run on, of a standby or
+// in its directory: the sum of the offsets of its changelogs.
 func (s *stores) amount(t decide.Task, p *task.Plan) (sum int64) {
+	if s.warm != nil {
+		if n, ok := s.warm.amount(t); ok {
+			return n
+		}
+	}
 	if s.kind != Badger {
 		return 0
 	}
-	for _, at := range badgerdb.Peek(s.directory(t, p), s.origins[t], s.now()) {
+	for _, at := range badgerdb.Peek(s.directory(t, p), s.origin(t), s.now()) {
 		sum += at.Offset
 	}
 	return sum
 }
 
-// take waits until the directory of the task is free, and takes it.
+// lookAgain asks where rows must come from: the changelogs are not those that they were.
+func (s *stores) lookAgain(ctx context.Context) error {
+	origins, err := s.look(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.origins = origins
+	return nil
+}
+
+// take waits until the state of the task is free, and takes it.
 func (s *stores) take(ctx context.Context, h decide.Holding) error {
 	for {
 		_, changed, held := s.members.speakFor([]decide.Holding{h})
 		if !held {
 			return errGone
 		}
-		s.mu.Lock()
-		busy, taken := s.taken[h.Task]
-		if !taken {
-			s.taken[h.Task] = make(chan struct{})
-		}
-		s.mu.Unlock()
-		if !taken {
+		busy := s.tryTake(h.Task)
+		if busy == nil {
 			return nil
 		}
 		select {
@@ -116,35 +150,53 @@ func (s *stores) take(ctx context.Context, h decide.Holding) error {
 	}
 }
 
-func (s *stores) give(t decide.Task) {
+// tryTake takes the state of the task, or returns what is closed when it is given back.
+func (s *stores) tryTake(t decide.Task) (busy <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	close(s.taken[t])
-	delete(s.taken, t)
+	if busy, taken := s.taken[t]; taken {
+		return busy
+	}
+	s.taken[t] = make(chan struct{})
+	return nil
 }
 
-// close closes the state of a task; nil is none. It writes what is not written yet.
+// give gives the state of a task back, if it was taken.
+func (s *stores) give(t decide.Task) {
+	s.mu.Lock()
+	if busy, taken := s.taken[t]; taken {
+		close(busy)
+		delete(s.taken, t)
+	}
+	s.mu.Unlock()
+	if s.warm != nil {
+		s.warm.wake()
+	}
+}
+
+// close closes the state of a task, or leaves it to the standby that is to follow; nil is
+// none. It writes what is not written yet.
 func (s *stores) close(t decide.Task, b statestore.Backend) {
 	if b == nil {
 		return
 	}
+	if m, ok := b.(*statestore.Memory); ok && s.warm != nil && s.warm.keep(t, m) {
+		return
+	}
+	defer s.give(t)
 	if err := b.Close(); err != nil {
 		s.log.Warn("closing the state of a task: what its directory lacks is read from the topics the next time", "task", s.name(t), "err", err)
-	}
-	if _, ok := b.(*badgerdb.DB); ok {
-		s.give(t)
 	}
 }
 
 // refuse closes state that the topics have shown to be wrong, so that it is never
 // opened again.
 func (s *stores) refuse(t decide.Task, b statestore.Backend, why error) error {
-	db, ok := b.(*badgerdb.DB)
-	if !ok {
-		return b.Close()
-	}
 	defer s.give(t)
-	return db.Condemn(why)
+	if db, ok := b.(*badgerdb.DB); ok {
+		return db.Condemn(why)
+	}
+	return b.Close()
 }
 
 // cache is how many bytes of state a task may have decoded; 0: all.
@@ -160,10 +212,16 @@ func (r *run) openStores(ctx context.Context) (*stores, error) {
 	s := &stores{
 		kind: r.cfg.Store, dir: r.cfg.DataDir, memory: r.cfg.StoreMemory, tune: r.cfg.tune,
 		members: r.members, name: r.name, now: r.cfg.now, log: r.log, taken: map[decide.Task]chan struct{}{},
+		look: func(ctx context.Context) (map[decide.Task]badgerdb.Origin, error) {
+			return origins(ctx, r.cluster, r.admin, r.plans, r.counts)
+		},
 	}
 	var err error
-	if s.kind == Badger {
-		s.origins, err = origins(ctx, r.cluster, r.admin, r.plans, r.counts)
+	if s.kind == Badger || r.cfg.Standbys > 0 {
+		s.origins, err = s.look(ctx)
+	}
+	if r.cfg.Standbys > 0 {
+		s.warm = newStandbys(r, s)
 	}
 	return s, err
 }
@@ -245,6 +303,16 @@ func live(b statestore.Backend) {
 	}
 }
 
+// standsAt returns where the reading of a changelog goes on, with what a state has of it. An
+// error says that the state is not of this changelog.
+func standsAt(b statestore.Backend, tp record.TopicPartition, m kafka.Marks) (next int64, err error) {
+	at, ok := position(b, tp)
+	if ok && (at < m.LogStart || at > m.HighWater) {
+		return 0, fmt.Errorf("it stands for %s-%d up to offset %d, and that holds %d to %d: records were deleted, or the log was cut", tp.Topic, tp.Partition, at, m.LogStart, m.HighWater)
+	}
+	return max(at, m.LogStart), nil
+}
+
 // position returns up to where a state has a changelog.
 func position(b statestore.Backend, tp record.TopicPartition) (offset int64, ok bool) {
 	for _, p := range b.Positions() {
@@ -275,9 +343,7 @@ func origins(ctx context.Context, cluster kafka.Cluster, admin kafka.Admin, plan
 	}
 	var names []string
 	for _, p := range plans {
-		for _, c := range p.Changelogs {
-			names = append(names, c.Topic)
-		}
+		names = append(names, changelogTopics(p)...)
 	}
 	topics, err := admin.Describe(ctx, names...)
 	if err != nil {

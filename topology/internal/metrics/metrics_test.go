@@ -32,6 +32,9 @@ func full() (*Set, *Task) {
 	s.Resent(4)
 	s.RestoreBegan("totals_4")
 	s.Restored("totals_4", Produced{100, 9000}, 11)
+	s.Standby("totals_5", Produced{40, 800}, 6)
+	s.Standby("totals_6", Produced{2, 9}, 0)
+	s.StandbyEnded("totals_6")
 	t := s.Open("totals_3", []Source{{Topic: "orders", Partition: 3}, {Topic: "refunds", Partition: 3}})
 	t.Fetched(0, 50, 43) // past a control record
 	t.Commit(Commit{
@@ -156,6 +159,21 @@ func TestSaysWhatABatchSaid(t *testing.T) {
 			# TYPE streamrun_decisions_total counter
 			streamrun_decisions_total{app="billing",disposition="applied",rule="-",task="totals_3"} 1
 			streamrun_decisions_total{app="billing",disposition="applied",rule="R9",task="totals_3"} 5
+			`,
+		"streamrun_standby_lag_records": `
+			# HELP streamrun_standby_lag_records Offsets of the changelogs that the standby of a task could read and has not.
+			# TYPE streamrun_standby_lag_records gauge
+			streamrun_standby_lag_records{app="billing",task="totals_5"} 6
+			`,
+		"streamrun_standby_records_total": `
+			# HELP streamrun_standby_records_total Records read to keep standbys warm.
+			# TYPE streamrun_standby_records_total counter
+			streamrun_standby_records_total{app="billing"} 42
+			`,
+		"streamrun_tasks_standby": `
+			# HELP streamrun_tasks_standby Tasks of other instances whose state this instance keeps warm.
+			# TYPE streamrun_tasks_standby gauge
+			streamrun_tasks_standby{app="billing"} 1
 			`,
 		"streamrun_produced_records_total": `
 			# HELP streamrun_produced_records_total Records in committed transactions, changelogs and journal included.

@@ -18,6 +18,7 @@ type names struct {
 	build, live, ready, started                             *metric
 	tasks, restoring, rebalances                            *metric
 	restoreLeft, restoredRecords, restoredBytes             *metric
+	standbys, standbyLag, standbyRecords, standbyBytes      *metric
 	commits, producedRecords, producedBytes                 *metric
 	producerRetries, fetchFailures                          *metric
 	lag, consumed, dispositions, held, retrying, letters    *metric
@@ -65,6 +66,11 @@ func newNames(app string) *names {
 	n.restoreLeft = gauge("restore_remaining_records", "Offsets of the changelogs that the restore of a task has not read yet.", "task")
 	n.restoredRecords = counter("restored_records_total", "Records read to restore state.")
 	n.restoredBytes = counter("restored_bytes_total", "Bytes of keys and values read to restore state.")
+
+	n.standbys = gauge("tasks_standby", "Tasks of other instances whose state this instance keeps warm.")
+	n.standbyLag = gauge("standby_lag_records", "Offsets of the changelogs that the standby of a task could read and has not.", "task")
+	n.standbyRecords = counter("standby_records_total", "Records read to keep standbys warm.")
+	n.standbyBytes = counter("standby_bytes_total", "Bytes of keys and values read to keep standbys warm.")
 
 	n.commits = counter("commits_total", "Transactions by how they ended: committed, aborted (the work is done again) or unknown (the state is restored).", "outcome")
 	n.producedRecords = counter("produced_records_total", "Records in committed transactions, changelogs and journal included.")

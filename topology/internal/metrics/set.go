@@ -37,6 +37,8 @@ type Set struct {
 	read   Produced // by restores
 	tasks  map[string]*Task
 	left   map[string]int64 // per task under restore
+	warmed Produced         // by standbys
+	lags   map[string]int64 // per task of a standby
 }
 
 // State is what the runner as a whole is doing.
@@ -85,7 +87,7 @@ func New(app, version string, state func() State) *Set {
 		}),
 		events: map[Event]int64{Assigned: 0, Revoked: 0, Lost: 0},
 		ends:   map[Outcome]int64{Committed: 0, Aborted: 0, Unknown: 0},
-		tasks:  map[string]*Task{}, left: map[string]int64{},
+		tasks:  map[string]*Task{}, left: map[string]int64{}, lags: map[string]int64{},
 	}
 }
 
@@ -190,6 +192,23 @@ func (s *Set) Restoring() map[string]int64 {
 	return maps.Clone(s.left)
 }
 
+// Standby adds what the standby of the task read, and says how many offsets it is behind.
+func (s *Set) Standby(task string, p Produced, lag int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.warmed.Records += p.Records
+	s.warmed.Bytes += p.Bytes
+	s.lags[task] = lag
+}
+
+// StandbyEnded says that the state of the task is not kept warm any more, or is its
+// task's.
+func (s *Set) StandbyEnded(task string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.lags, task)
+}
+
 // Open adds a task with its source partitions. A task of that name that is there
 // already is replaced.
 func (s *Set) Open(name string, sources []Source) *Task {
@@ -257,6 +276,12 @@ func (s *Set) snapshot() []prometheus.Metric {
 	}
 	o.put(n.restoredRecords, float64(s.read.Records))
 	o.put(n.restoredBytes, float64(s.read.Bytes))
+	o.put(n.standbys, float64(len(s.lags)))
+	for task, v := range s.lags {
+		o.put(n.standbyLag, float64(v), task)
+	}
+	o.put(n.standbyRecords, float64(s.warmed.Records))
+	o.put(n.standbyBytes, float64(s.warmed.Bytes))
 	for e, v := range s.ends {
 		o.put(n.commits, float64(v), string(e))
 	}

@@ -2,7 +2,6 @@ package mem
 
 import (
 	"context"
-	"encoding/binary"
 	"maps"
 	"time"
 
@@ -57,9 +56,7 @@ func (a *admin) Create(ctx context.Context, topic kafka.Topic) error {
 			a.broker.topics[topic.Name] = append(a.broker.topics[topic.Name], newPartition())
 		}
 		a.broker.configs[topic.Name] = maps.Clone(topic.Configs)
-		var id [16]byte
-		binary.BigEndian.PutUint64(id[8:], uint64(len(a.broker.topics)))
-		a.broker.ids[topic.Name] = id
+		a.broker.ids[topic.Name] = a.broker.newID()
 		a.broker.notify()
 		return 0
 	})

@@ -3,6 +3,7 @@ package mem
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"sync"
 	"time"
@@ -45,6 +46,7 @@ type Broker struct {
 	topics  map[string][]*partition
 	configs map[string]map[string]string // of topics, as they were created
 	ids     map[string][16]byte          // of topics: counted from 1
+	made    uint64                       // topics, so far
 	txns    map[string]*txn              // by transactional id
 	nextPID int64
 	groups  map[string]*group
@@ -178,6 +180,26 @@ func (b *Broker) Truncate(tp record.TopicPartition, before int64) {
 		p.start = min(max(p.start, before), p.end)
 		b.notify()
 	}
+}
+
+// Remake makes a topic again, empty and with another id, as somebody who deletes and
+// creates it does.
+func (b *Broker) Remake(topic string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.advance(b.opts.Clock.Now())
+	for i := range b.topics[topic] {
+		b.topics[topic][i] = newPartition()
+	}
+	b.ids[topic] = b.newID()
+	b.notify()
+}
+
+// newID returns the id of a topic that is made.
+func (b *Broker) newID() (id [16]byte) {
+	b.made++
+	binary.BigEndian.PutUint64(id[8:], b.made)
+	return id
 }
 
 // partition returns a partition, nil if it does not exist.

@@ -18,7 +18,7 @@
 //	remove()                      // now the broker handles the request that was on the wire
 //
 // Kick removes a member from its group, Truncate deletes records from a log's
-// start.
+// start, Remake makes a topic again.
 //
 // Invariants:
 //

@@ -1,8 +1,8 @@
 // Package decide has the decisions of the runner, which need nothing of Kafka: which
 // tasks an assignment gives, which worker has which, what a worker does next, whether
-// a batch may still speak for its tasks, what time it is for a task, and when to try
-// again. Everything here is told what happens and says what is to be done; the runner's
-// goroutines carry it out.
+// a batch may still speak for its tasks, what time it is for a task, how complete a
+// standby is, and when to try again. Everything here is told what happens and says what
+// is to be done; the runner's goroutines carry it out.
 //
 //	tasks, split := decide.Tasks(topics, assigned)
 //	fresh := holdings.Assign(tasks)
@@ -32,6 +32,8 @@
 //	    when the time for its release is over.
 //	D5. Offsets whose commit has an unknown fate are not sent again before the task was
 //	    restored.
+//	D6. A Trail is never said to be complete as of a time at which the partition had
+//	    something that is not read.
 //
 // # Non-obvious
 //
