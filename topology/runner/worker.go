@@ -19,7 +19,7 @@ import (
 const (
 	// maxRecords and maxBytes are the consumed input at which a batch is committed
 	// early; while the transaction before it is in flight, no more is stepped.
-	maxRecords = 20_000
+	maxRecords = 40_000
 	maxBytes   = 8 << 20
 	// maxBuffered is how much of a source is fetched ahead, at least.
 	maxBuffered = 1 << 20

@@ -109,9 +109,7 @@ type Producer interface {
 	Begin() error
 	// Produce sends the outputs of each slice in their order per partition, adding
 	// partitions to the transaction first. It does not wait for acknowledgements; it
-	// returns the first error known so far. The slices are the caller's again when it
-	// returns; the bytes that they name stay as they are until Flush has returned nil,
-	// End or Init has returned, or the producer is closed.
+	// returns the first error known so far. The outputs are encoded when it returns.
 	Produce(ctx context.Context, outputs ...[]record.Output) error
 	// Flush waits until every Produce of the transaction so far is acknowledged. acked has,
 	// per partition produced to, the offset of the first record acknowledged by

@@ -20,18 +20,15 @@ const (
 	headerOverhead = 5 + 5
 )
 
-// A batch is what one Produce request carries for one partition. Its records alias the
-// caller's bytes.
+// A batch is what one Produce request carries for one partition. It owns the bytes of
+// its records, so that it can be sent again whatever the caller does with his.
 type batch struct {
-	records []sarama.Record
-	heads   []sarama.RecordHeader
-	listed  []*sarama.RecordHeader // of heads
-	all     []*sarama.Record       // of records
-	raw     []byte                 // the records as they are sent
-	size    int                    // on the wire, at most
-	limit   int                    // of size
-	first   int64
-	newest  int64 // timestamps, milliseconds
+	raw    []byte // the records, encoded
+	n      int    // of records
+	size   int    // on the wire, at most
+	limit  int    // of size
+	first  int64
+	newest int64 // timestamps, milliseconds
 
 	sequence int32
 	deadline time.Time // without an answer by then it is indefinite
@@ -41,120 +38,89 @@ type batch struct {
 
 // takes reports whether an output still fits.
 func (b *batch) takes(o *record.Output) bool {
-	return len(b.records) == 0 || len(b.records) < batchRecords && b.size+wireSize(o) <= b.limit
+	return b.n == 0 || b.n < batchRecords && b.size+wireSize(o) <= b.limit
 }
 
 // add adds an output.
 func (b *batch) add(o *record.Output) {
-	if len(b.records) == 0 {
+	if b.n == 0 {
 		b.first, b.newest = o.Timestamp, o.Timestamp
 	}
 	b.newest = max(b.newest, o.Timestamp)
 	b.size += wireSize(o)
-	r := sarama.Record{
-		TimestampDelta: time.Duration(o.Timestamp-b.first) * time.Millisecond,
-		OffsetDelta:    int64(len(b.records)),
-		Key:            o.Key,
-		Value:          o.Value,
-	}
-	if len(o.Headers) > 0 {
-		// Where a slice grows, what was listed before stays where it is.
-		from := len(b.listed)
-		for _, h := range o.Headers {
-			b.heads = append(b.heads, sarama.RecordHeader{Key: h.Key, Value: h.Value})
-			b.listed = append(b.listed, &b.heads[len(b.heads)-1])
-		}
-		r.Headers = b.listed[from:len(b.listed):len(b.listed)]
-	}
-	b.records = append(b.records, r)
+	b.raw = appendRecord(b.raw, o, o.Timestamp-b.first, b.n)
+	b.n++
 }
 
 // wire returns the batch as it is sent.
 func (b *batch) wire(id kafka.ProducerID, transactional bool, codec sarama.CompressionCodec) *sarama.RecordBatch {
-	b.all = b.all[:0]
-	for i := range b.records {
-		b.all = append(b.all, &b.records[i])
-	}
 	rb := &sarama.RecordBatch{
 		Version: 2, Codec: codec, CompressionLevel: sarama.CompressionLevelDefault, IsTransactional: transactional, PartitionLeaderEpoch: -1,
 		ProducerID: id.ID, ProducerEpoch: id.Epoch, FirstSequence: b.sequence,
 		FirstTimestamp: time.UnixMilli(b.first), MaxTimestamp: time.UnixMilli(b.newest),
-		LastOffsetDelta: int32(len(b.records) - 1), Records: b.all,
+		LastOffsetDelta: int32(b.n - 1), Records: make([]*sarama.Record, b.n),
 	}
-	if codec == sarama.CompressionNone {
-		b.raw = appendRecords(b.raw[:0], b.records)
-		encoded(rb, b.raw)
+	if codec == sarama.CompressionNone && encoded(rb, b.raw) {
+		return rb
+	}
+	for i, o := range b.outputs() {
+		r := &sarama.Record{OffsetDelta: int64(i), TimestampDelta: time.Duration(o.Timestamp-b.first) * time.Millisecond, Key: o.Key, Value: o.Value}
+		for _, h := range o.Headers {
+			r.Headers = append(r.Headers, &sarama.RecordHeader{Key: h.Key, Value: h.Value})
+		}
+		rb.Records[i] = r
 	}
 	return rb
 }
 
 // split takes the second half of the records out of a batch that is not on the way,
-// as the batch that follows it. They share memory: neither uses it again for others.
+// as the batch that follows it.
 func (b *batch) split() *batch {
-	n := len(b.records) / 2
-	second := &batch{records: b.records[n:], limit: b.limit, sequence: after(b.sequence, n)}
-	b.records, b.heads, b.listed = b.records[:n:n], nil, nil
-	base := second.records[0].TimestampDelta
-	second.first = b.first + base.Milliseconds()
-	for i := range second.records {
-		second.records[i].OffsetDelta = int64(i)
-		second.records[i].TimestampDelta -= base
+	all := b.outputs()
+	n := len(all) / 2
+	second := &batch{limit: b.limit, sequence: after(b.sequence, n)}
+	b.raw, b.n, b.size = nil, 0, 0
+	for i := range all[:n] {
+		b.add(&all[i])
 	}
-	b.measure()
-	second.measure()
+	for i := range all[n:] {
+		second.add(&all[n+i])
+	}
 	return second
 }
 
 // refused returns the record of which the broker says that it does not take it; if it
 // names none, the newest.
-func (b *batch) refused(block *sarama.ProduceResponseBlock) *sarama.Record {
+func (b *batch) refused(block *sarama.ProduceResponseBlock) record.Output {
+	all := b.outputs()
 	for _, e := range block.RecordErrors {
-		if int(e.BatchIndex) < len(b.records) && e.BatchIndex >= 0 {
-			return &b.records[e.BatchIndex]
+		if int(e.BatchIndex) < len(all) && e.BatchIndex >= 0 {
+			return all[e.BatchIndex]
 		}
 	}
-	newest := &b.records[0]
-	for i := range b.records {
-		if b.records[i].TimestampDelta > newest.TimestampDelta {
-			newest = &b.records[i]
+	newest := all[0]
+	for _, o := range all {
+		if o.Timestamp > newest.Timestamp {
+			newest = o
 		}
 	}
 	return newest
 }
 
-// measure finds size and newest anew.
-func (b *batch) measure() {
-	b.size, b.newest = 0, b.first
-	for i := range b.records {
-		r := &b.records[i]
-		b.size += recordOverhead + payload(r)
-		b.size += headerOverhead * len(r.Headers)
-		b.newest = max(b.newest, b.first+r.TimestampDelta.Milliseconds())
-	}
-}
-
 // payload returns how many bytes a record's key, value and headers have.
-func payload(r *sarama.Record) int {
-	n := len(r.Key) + len(r.Value)
-	for _, h := range r.Headers {
+func payload(o *record.Output) int {
+	n := len(o.Key) + len(o.Value)
+	for _, h := range o.Headers {
 		n += len(h.Key) + len(h.Value)
 	}
 	return n
 }
 
-// clear makes the batch ready for other records; it holds no memory of these.
-func (b *batch) clear() {
-	clear(b.records)
-	clear(b.heads)
-	*b = batch{records: b.records[:0], heads: b.heads[:0], listed: b.listed[:0], all: b.all[:0], raw: b.raw[:0]}
-}
+// clear makes the batch ready for other records.
+func (b *batch) clear() { *b = batch{raw: b.raw[:0]} }
 
 func wireSize(o *record.Output) int {
-	n := recordOverhead + len(o.Key) + len(o.Value)
-	for _, h := range o.Headers {
-		n += headerOverhead + len(h.Key) + len(h.Value)
-	}
-	return n
+	return recordOverhead + headerOverhead*len(o.Headers) + payload(o)
 }
 
 // after returns the sequence that follows n records from a sequence: it wraps to 0.

@@ -4,43 +4,70 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"reflect"
-	"time"
 	"unsafe"
 
 	"github.com/IBM/sarama"
+
+	"github.com/streamrun/streamrun/topology/internal/record"
 )
 
 // encoded gives a batch the bytes of its records, which sarama would else make in two
 // passes of interface calls for each field and in memory that is taken anew each time:
 // a third of what a record costs. It keeps them in a field that it does not export. If a
-// later sarama has it no longer the records are encoded by sarama, and a test fails.
-func encoded(rb *sarama.RecordBatch, raw []byte) {
+// later sarama has it no longer the answer is false, and a test fails.
+func encoded(rb *sarama.RecordBatch, raw []byte) bool {
 	f := reflect.ValueOf(rb).Elem().FieldByName("compressedRecords")
-	if f.IsValid() && f.Type() == reflect.TypeFor[[]byte]() {
-		*(*[]byte)(unsafe.Pointer(f.UnsafeAddr())) = raw
+	if !f.IsValid() || f.Type() != reflect.TypeFor[[]byte]() {
+		return false
 	}
+	*(*[]byte)(unsafe.Pointer(f.UnsafeAddr())) = raw
+	return true
 }
 
-// appendRecords appends records as a batch of format 2 has them when it is not
-// compressed.
-func appendRecords(b []byte, records []sarama.Record) []byte {
-	for i := range records {
-		r := &records[i]
-		timestamp := int64(r.TimestampDelta / time.Millisecond)
-		size := 1 + varintSize(timestamp) + varintSize(r.OffsetDelta) + bytesSize(r.Key) + bytesSize(r.Value) + varintSize(int64(len(r.Headers)))
-		for _, h := range r.Headers {
-			size += bytesSize(h.Key) + bytesSize(h.Value)
-		}
-		b = append(binary.AppendVarint(b, int64(size)), 0) // no attributes
-		b = binary.AppendVarint(b, timestamp)
-		b = binary.AppendVarint(b, r.OffsetDelta)
-		b = appendBytes(appendBytes(b, r.Key), r.Value)
-		b = binary.AppendVarint(b, int64(len(r.Headers)))
-		for _, h := range r.Headers {
-			b = appendBytes(appendBytes(b, h.Key), h.Value)
-		}
+// appendRecord appends a record as a batch of format 2 has it when it is not
+// compressed; timestamp and offset count from the batch's first.
+func appendRecord(b []byte, o *record.Output, timestamp int64, offset int) []byte {
+	size := 1 + varintSize(timestamp) + varintSize(int64(offset)) + bytesSize(o.Key) + bytesSize(o.Value) + varintSize(int64(len(o.Headers)))
+	for _, h := range o.Headers {
+		size += bytesSize(h.Key) + bytesSize(h.Value)
+	}
+	b = append(binary.AppendVarint(b, int64(size)), 0) // no attributes
+	b = binary.AppendVarint(b, timestamp)
+	b = binary.AppendVarint(b, int64(offset))
+	b = appendBytes(appendBytes(b, o.Key), o.Value)
+	b = binary.AppendVarint(b, int64(len(o.Headers)))
+	for _, h := range o.Headers {
+		b = appendBytes(appendBytes(b, h.Key), h.Value)
 	}
 	return b
+}
+
+// outputs reads the records of the batch, without topic and partition; they alias it.
+func (b *batch) outputs() []record.Output {
+	rest := b.raw
+	number := func() int64 {
+		n, size := binary.Varint(rest)
+		rest = rest[size:]
+		return n
+	}
+	bytes := func() (p []byte) {
+		if n := number(); n >= 0 {
+			p, rest = rest[:n:n], rest[n:]
+		}
+		return p
+	}
+	all := make([]record.Output, b.n)
+	for i := range all {
+		number() // of its bytes
+		rest = rest[1:]
+		all[i].Timestamp = b.first + number()
+		number() // its place
+		all[i].Key, all[i].Value = bytes(), bytes()
+		for range number() {
+			all[i].Headers = append(all[i].Headers, record.Header{Key: bytes(), Value: bytes()})
+		}
+	}
+	return all
 }
 
 // appendBytes appends a length and bytes; null is length -1.

@@ -28,7 +28,7 @@ func (o *outbox) seal() {
 		return
 	}
 	o.open.sequence = o.next
-	o.next = after(o.next, len(o.open.records))
+	o.next = after(o.next, o.open.n)
 	o.queue = append(o.queue, o.open)
 	o.open = nil
 }

@@ -83,7 +83,7 @@ func (p *producer) fill(outputs []record.Output) {
 			box.open = p.batch()
 			box.open.limit = box.limit
 		}
-		if box.open.add(o); len(box.open.records) == batchRecords {
+		if box.open.add(o); box.open.n == batchRecords {
 			box.seal()
 		}
 	}
@@ -429,20 +429,20 @@ func (p *producer) settle(box *outbox, b *batch, f *flight) {
 		// The broker misses something that was acknowledged. Nothing in this
 		// transaction can be trusted; a new epoch counts from 0 again.
 		p.fail(fmt.Errorf("%s-%d: %w: %w", box.Topic, box.Partition, kafka.ErrIndefinite, words(code)))
-	case oversized(code) && len(b.records) > 1:
+	case oversized(code) && b.n > 1:
 		// The topic takes smaller batches than other topics do.
 		box.split(b)
 		p.again(box, b, false)
 	case oversized(code):
 		b.lost = false
-		r := &b.records[0]
+		r := &b.outputs()[0]
 		p.fail(&kafka.RecordError{TopicPartition: box.TopicPartition, Key: slices.Clone(r.Key), Err: fmt.Errorf(
 			"%s-%d: a record of %d bytes (key %d, value %d): %w: %w; raise max.message.bytes of the topic, which is %s, or write smaller records",
 			box.Topic, box.Partition, payload(r), len(r.Key), len(r.Value), kafka.ErrTooLarge, words(code), p.limitOf(box.Topic, "max.message.bytes"))})
 	case code == sarama.ErrInvalidTimestamp:
 		b.lost = false
 		r := b.refused(block)
-		at := time.UnixMilli(b.first).Add(r.TimestampDelta).UTC()
+		at := time.UnixMilli(r.Timestamp).UTC()
 		p.fail(&kafka.RecordError{TopicPartition: box.TopicPartition, Key: slices.Clone(r.Key), Err: fmt.Errorf(
 			"%s-%d: a record of %s: %w: %w; set message.timestamp.after.max.ms of the topic (it is %s) as high as events may be ahead of the broker's clock, or message.timestamp.type to LogAppendTime",
 			box.Topic, box.Partition, at.Format("2006-01-02T15:04:05.000Z07:00"), kafka.ErrTimestamp, words(code), p.limitOf(box.Topic, "message.timestamp.after.max.ms"))})
@@ -478,11 +478,11 @@ func (p *producer) again(box *outbox, b *batch, lost bool) {
 	p.stale[box.TopicPartition] = true
 }
 
-// recycle keeps batches for other records.
+// recycle keeps batches for other records, unless they have grown large.
 func (p *producer) recycle(batches []*batch) {
 	p.pause = backoff{}
 	for _, b := range batches {
-		if len(p.free) < 128 {
+		if cap(b.raw) <= 2*batchBytes && len(p.free) < 64 {
 			b.clear()
 			p.free = append(p.free, b)
 		}
