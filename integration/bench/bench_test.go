@@ -86,7 +86,7 @@ func TestTheTableSaysWhichBarsWereMissed(t *testing.T) {
 	o := &options{records: 1, rounds: 3, interval: time.Second}
 	results := func(ours ...float64) (all []result) {
 		for _, cpu := range ours {
-			all = append(all, result{row: "floor", measure: measure{CPU: 1000}}, result{row: "streamrun", measure: measure{CPU: cpu, Mallocs: 0.4, Blocked: -1}})
+			all = append(all, result{row: "floor", measure: measure{CPU: 1000}}, result{row: "streamrun", measure: measure{CPU: cpu, Mallocs: 0.4, Waiting: -1}})
 		}
 		return all
 	}

@@ -81,7 +81,7 @@ func runClient(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return exitFailed
 	}
-	if err := json.NewEncoder(stdout).Encode(m.measure()); err != nil {
+	if err := json.NewEncoder(stdout).Encode(m.measure(j.workers)); err != nil {
 		return exitFailed
 	}
 	return 0

@@ -18,6 +18,8 @@ type meter struct {
 	seen       atomic.Int64
 	begin, end sample
 	done       chan struct{} // closed at the last record
+
+	waits func() time.Duration // how long commits have kept workers waiting; nil: nobody tells
 }
 
 // A sample is what the process has used.
@@ -27,6 +29,7 @@ type sample struct {
 	mallocs uint64
 	bytes   uint64 // allocated
 	written int64
+	waited  time.Duration
 }
 
 func newMeter(warm, records int) *meter {
@@ -38,22 +41,26 @@ func (m *meter) add(n int) {
 	after := m.seen.Add(int64(n))
 	before := after - int64(n)
 	if before < m.warm && after >= m.warm {
-		m.begin = take()
+		m.begin = m.take()
 	}
 	if before < m.last && after >= m.last {
-		m.end = take()
+		m.end = m.take()
 		close(m.done)
 	}
 }
 
-func take() sample {
+func (m *meter) take() sample {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		panic(err) // it has no other fault than wrong arguments
 	}
 	var s runtime.MemStats
 	runtime.ReadMemStats(&s)
-	return sample{time.Now(), time.Duration(u.Utime.Nano() + u.Stime.Nano()), s.Mallocs, s.TotalAlloc, written()}
+	waited := time.Duration(-1)
+	if m.waits != nil {
+		waited = m.waits()
+	}
+	return sample{time.Now(), time.Duration(u.Utime.Nano() + u.Stime.Nano()), s.Mallocs, s.TotalAlloc, written(), waited}
 }
 
 // written returns the bytes that the process has written to sockets and files.
@@ -76,14 +83,19 @@ type measure struct {
 	Mallocs float64 `json:"mallocs"` // a record
 	Alloc   float64 `json:"alloc"`   // bytes allocated
 	Written float64 `json:"written"` // bytes written
-	Blocked float64 `json:"blocked"` // share of the wall time in which a commit kept everything waiting; -1: not told
+	Waiting float64 `json:"waiting"` // share of the wall time in which a commit kept a worker waiting; -1: not told
 }
 
-func (m *meter) measure() measure {
+func (m *meter) measure(workers int) measure {
 	n := float64(m.last - m.warm)
-	return measure{
-		Rate: n / m.end.at.Sub(m.begin.at).Seconds(), CPU: float64(m.end.cpu-m.begin.cpu) / n,
+	wall := m.end.at.Sub(m.begin.at).Seconds()
+	out := measure{
+		Rate: n / wall, CPU: float64(m.end.cpu-m.begin.cpu) / n,
 		Mallocs: float64(m.end.mallocs-m.begin.mallocs) / n, Alloc: float64(m.end.bytes-m.begin.bytes) / n,
-		Written: float64(m.end.written-m.begin.written) / n, Blocked: -1,
+		Written: float64(m.end.written-m.begin.written) / n, Waiting: -1,
 	}
+	if m.waits != nil {
+		out.Waiting = (m.end.waited - m.begin.waited).Seconds() / wall / float64(workers)
+	}
+	return out
 }

@@ -65,7 +65,7 @@ func rows() []row {
 		{name: "floor-ours", run: floor(work{state: true, order: true})},
 		{name: "streamrun", run: func(ctx context.Context, j job, m *meter) error {
 			topo, err := totals(j, m)
-			return errors.Join(err, runTopology(ctx, j, topo))
+			return errors.Join(err, runTopology(ctx, j, m, topo))
 		}},
 		{name: "sarama", slow: 4, run: func(ctx context.Context, j job, m *meter) error {
 			return (&high{j, m}).run(ctx)
@@ -83,7 +83,7 @@ func rows() []row {
 		{name: "floor-copy", other: true, run: floor(work{})},
 		{name: "streamrun-copy", other: true, run: func(ctx context.Context, j job, m *meter) error {
 			topo, err := copied(j, m)
-			return errors.Join(err, runTopology(ctx, j, topo))
+			return errors.Join(err, runTopology(ctx, j, m, topo))
 		}},
 	}
 }

@@ -4,6 +4,11 @@ package main
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/streamrun/streamrun/policies"
 	"github.com/streamrun/streamrun/processors"
@@ -53,7 +58,7 @@ func copied(j job, m *meter) (*topology.Topology, error) {
 }
 
 // runTopology runs an app until ctx ends.
-func runTopology(ctx context.Context, j job, topo *topology.Topology) error {
+func runTopology(ctx context.Context, j job, m *meter, topo *topology.Topology) error {
 	if err := j.create(j.output()); err != nil {
 		return err
 	}
@@ -61,5 +66,20 @@ func runTopology(ctx context.Context, j job, topo *topology.Topology) error {
 	if err != nil {
 		return err
 	}
+	m.waits = func() time.Duration { return commitWaits(r.Handler()) }
 	return r.Run(ctx)
+}
+
+// commitWaits reads from the metrics how long commits have kept workers waiting.
+func commitWaits(metrics http.Handler) time.Duration {
+	answer := httptest.NewRecorder()
+	metrics.ServeHTTP(answer, httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/metrics", nil))
+	for line := range strings.Lines(answer.Body.String()) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "} "); ok && strings.HasPrefix(name, "streamrun_commit_wait_seconds_total") {
+			if seconds, err := strconv.ParseFloat(value, 64); err == nil {
+				return time.Duration(seconds * float64(time.Second))
+			}
+		}
+	}
+	panic("bench: streamrun does not say how long commits have kept workers waiting")
 }

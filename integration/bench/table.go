@@ -38,7 +38,7 @@ func newTable(out io.Writer, o *options) *table { return &table{out: out, o: o} 
 // A bar is what a ratio, or a number, must not exceed.
 type bar struct {
 	row, against string // against "": the number itself
-	what         string // cpu, mallocs, blocked
+	what         string // cpu, mallocs, waiting
 	at           func(keys int) float64
 }
 
@@ -53,7 +53,7 @@ func bars() []bar {
 		}},
 		{"streamrun", "goka-leveldb", "cpu", always(1.0 / 6)},
 		{"streamrun", "", "mallocs", always(0.5)},
-		{"streamrun", "", "blocked", always(0.05)},
+		{"streamrun", "", "waiting", always(0.05)},
 		{"streamrun-copy", "floor-copy", "cpu", always(1.3)},
 		{"streamrun-copy", "", "mallocs", always(0.5)},
 	}
@@ -106,7 +106,7 @@ func (t *table) judge(b bar, results []result) {
 	case b.what == "mallocs":
 		values = each(some, func(m measure) float64 { return m.Mallocs })
 	default:
-		values = each(some, func(m measure) float64 { return m.Blocked })
+		values = each(some, func(m measure) float64 { return m.Waiting })
 	}
 	if len(values) == 0 || values[0] < 0 {
 		return

@@ -43,7 +43,8 @@ type worker struct {
 	flights sync.WaitGroup
 
 	decide   *decide.Worker
-	tasks    []*owned // sorted
+	tasks    []*owned  // sorted
+	kept     time.Time // since when a full batch waits for the transaction before; zero: it does not
 	restored chan restored
 	releases map[uint64]chan struct{} // closed when the tasks are given up
 	asked    uint64                   // the last of releases
@@ -250,6 +251,16 @@ func (w *worker) find(h decide.Holding) *owned {
 func (w *worker) step() (stepped bool) {
 	wall := w.cfg.now()
 	w.watch.passed(w.id, wall)
+	if w.decide.Full() {
+		if w.kept.IsZero() {
+			w.kept = wall
+		}
+		return false
+	}
+	if !w.kept.IsZero() {
+		w.watch.set.Waited(wall.Sub(w.kept))
+		w.kept = time.Time{}
+	}
 	for _, o := range w.tasks {
 		if !w.decide.Active(o.Holding) {
 			continue

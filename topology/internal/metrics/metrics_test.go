@@ -28,6 +28,7 @@ func full() (*Set, *Task) {
 	s.Ended(Aborted, time.Second, Produced{5, 50})
 	s.Ended(Unknown, time.Second, Produced{})
 	s.FetchFailed()
+	s.Waited(1500 * time.Millisecond)
 	s.Resent(3)
 	s.Resent(4)
 	s.RestoreBegan("totals_4")
@@ -141,6 +142,11 @@ func TestSaysWhatABatchSaid(t *testing.T) {
 			# TYPE streamrun_stray_records_total counter
 			streamrun_stray_records_total{app="billing",reason="wrong_key",task="totals_3"} 3
 			streamrun_stray_records_total{app="billing",reason="wrong_partition",task="totals_3"} 0
+			`,
+		"streamrun_commit_wait_seconds_total": `
+			# HELP streamrun_commit_wait_seconds_total Time in which a worker with a full batch stepped nothing, since the transaction before had not ended.
+			# TYPE streamrun_commit_wait_seconds_total counter
+			streamrun_commit_wait_seconds_total{app="billing"} 1.5
 			`,
 		"streamrun_commits_total": `
 			# HELP streamrun_commits_total Transactions by how they ended: committed, aborted (the work is done again) or unknown (the state is restored).

@@ -31,8 +31,9 @@ type Set struct {
 	mu     sync.Mutex // guards what follows, and the tasks
 	events map[Event]int64
 	ends   map[Outcome]int64
-	failed int64 // fetches
-	resent int64 // batches
+	failed int64         // fetches
+	resent int64         // batches
+	waited time.Duration // for commits
 	sent   Produced
 	read   Produced // by restores
 	tasks  map[string]*Task
@@ -158,6 +159,13 @@ func (s *Set) FetchFailed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failed++
+}
+
+// Waited says how long a worker could not step because of a commit.
+func (s *Set) Waited(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waited += d
 }
 
 // RestoreBegan says that the task is being restored.
@@ -288,6 +296,7 @@ func (s *Set) snapshot() []prometheus.Metric {
 	o.put(n.producedRecords, float64(s.sent.Records))
 	o.put(n.producedBytes, float64(s.sent.Bytes))
 	o.put(n.producerRetries, float64(s.resent))
+	o.put(n.commitWaits, s.waited.Seconds())
 	o.put(n.fetchFailures, float64(s.failed))
 	for _, name := range slices.Sorted(maps.Keys(s.tasks)) {
 		s.tasks[name].collect(n, o, state.Now)
