@@ -199,6 +199,7 @@ func (s *sim) chaos() {
 		synctest.Wait()
 		s.ended()
 		s.observe()
+		synctest.Wait() // for what was due when the broker was looked at
 		roll := s.rnd.IntN(1000)
 		switch {
 		case roll < 60:
@@ -413,6 +414,7 @@ func (s *sim) calm() {
 		synctest.Wait()
 		s.ended()
 		s.observe()
+		synctest.Wait()
 		if !slices.ContainsFunc(s.instances, func(i *instance) bool { return i != nil }) {
 			s.start(0)
 			continue

@@ -193,6 +193,7 @@ func lookAtTopics(ctx context.Context, admin kafka.Admin, names topology.Names, 
 // prepareTopics checks and creates the topics of the plans, and returns how many
 // partitions each has.
 func prepareTopics(ctx context.Context, admin kafka.Admin, names topology.Names, plans []*task.Plan, log *slog.Logger) (map[string]int32, error) {
+	began := time.Now()
 	for limit := time.NewTimer(appearWait); ; {
 		found, err := lookAtTopics(ctx, admin, names, plans)
 		if errors.Is(err, kafka.ErrNotAuthorized) && found != nil {
@@ -203,6 +204,13 @@ func prepareTopics(ctx context.Context, admin kafka.Admin, names topology.Names,
 			return nil, err
 		}
 		create, counts, err := planTopics(names, plans, found)
+		if err != nil && missesSource(plans, found) && time.Since(began) < sourceWait {
+			// The node that answers may not have heard of a topic that was just created.
+			if err := sleep(ctx, 10*appearPoll); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if err != nil || len(create) == 0 {
 			limit.Stop()
 			for _, doubt := range doubts(plans, found) {
@@ -229,4 +237,12 @@ func prepareTopics(ctx context.Context, admin kafka.Admin, names topology.Names,
 const (
 	appearWait = 30 * time.Second // a created topic is known everywhere by then
 	appearPoll = 10 * time.Millisecond
+	sourceWait = 3 * time.Second // a source topic that is not known then does not exist
 )
+
+// missesSource reports whether a source topic was not found.
+func missesSource(plans []*task.Plan, found map[string]kafka.Topic) bool {
+	return slices.ContainsFunc(plans, func(p *task.Plan) bool {
+		return slices.ContainsFunc(p.Sources, func(topic string) bool { _, ok := found[topic]; return !ok })
+	})
+}
