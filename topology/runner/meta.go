@@ -182,7 +182,10 @@ func (r *run) writeMeta(ctx context.Context, seen recording, write map[string]st
 	}
 	// From here on nobody else can commit without fencing this one.
 	again, err := readMeta(ctx, r.cluster, r.admin, r.names, r.metaWait())
-	if err != nil {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		return fmt.Errorf("%w: %w", errOutrun, err) // its end is on the way
+	case err != nil:
 		return err
 	}
 	if !maps.Equal(again.values, seen.values) {
