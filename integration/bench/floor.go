@@ -267,17 +267,7 @@ func (l *loop) send(all bool) error {
 
 // acknowledged sees to the answer of a produce.
 func (l *loop) acknowledged(a *sarama.ProduceResponse, err error) {
-	if err == nil {
-		for _, blocks := range a.Blocks {
-			for _, b := range blocks {
-				if b.Err != sarama.ErrNoError {
-					err = b.Err
-				}
-			}
-		}
-	}
-	if err != nil {
-		err = fmt.Errorf("bench: producing: %w", err)
+	if err = refusal(a, err); err != nil {
 		l.failed.CompareAndSwap(nil, &err)
 	}
 	l.flying.Done()

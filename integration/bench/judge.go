@@ -50,7 +50,7 @@ func benchOn(ctx context.Context, o *options, kind string, keys int, t *table, s
 	prefix := fmt.Sprintf("bench-%x", time.Now().UnixMilli())
 	defer func() { err = errors.Join(err, deleteTopics(admin, prefix)) }()
 	j := job{broker: addr, input: prefix + "-input", workers: o.workers, interval: o.interval}
-	if err := createTopic(admin, j.input); err != nil {
+	if err := createTopic(j.broker, admin, j.input); err != nil {
 		return err
 	}
 	if !o.latency {

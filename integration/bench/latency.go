@@ -26,7 +26,7 @@ const latencyWarm = 3 * time.Second
 // measureLatency runs a client on events that come at a rate, whatever becomes of
 // those before, and reads what it commits.
 func measureLatency(ctx context.Context, o *options, j job, r row, keys int, admin sarama.ClusterAdmin) (latency, error) {
-	if err := createTopic(admin, j.input); err != nil {
+	if err := createTopic(j.broker, admin, j.input); err != nil {
 		return latency{}, err
 	}
 	p, err := startClient(ctx, j, r)
@@ -88,8 +88,8 @@ func feed(ctx context.Context, j job, s *stream, rate int, begin time.Time, tota
 		for p, rb := range batches {
 			q.AddBatch(j.input, p, rb)
 		}
-		if err := b.AsyncProduce(q, func(_ *sarama.ProduceResponse, err error) {
-			if err != nil {
+		if err := b.AsyncProduce(q, func(a *sarama.ProduceResponse, err error) {
+			if err = refusal(a, err); err != nil {
 				failed.CompareAndSwap(nil, &err)
 			}
 		}); err != nil {

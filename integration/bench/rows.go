@@ -33,7 +33,7 @@ func (j *job) create(topics ...string) (err error) {
 	}
 	defer func() { err = errors.Join(err, admin.Close()) }()
 	for _, t := range topics {
-		if err := createTopic(admin, t); err != nil {
+		if err := createTopic(j.broker, admin, t); err != nil {
 			return err
 		}
 	}

@@ -33,12 +33,39 @@ func connect(addr string) (*sarama.Broker, error) {
 	return b, nil
 }
 
-// createTopic creates a topic of the benchmark.
-func createTopic(admin sarama.ClusterAdmin, name string) error {
+// createTopic creates a topic of the benchmark, and waits until the broker leads its
+// partitions.
+func createTopic(addr string, admin sarama.ClusterAdmin, name string) error {
 	if err := admin.CreateTopic(name, &sarama.TopicDetail{NumPartitions: partitions, ReplicationFactor: 1}, false); err != nil {
 		return fmt.Errorf("bench: creating %s: %w", name, err)
 	}
-	return nil
+	b, err := connect(addr)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = b.Close() }() // it has answered
+	for begin := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		q := &sarama.OffsetRequest{Version: 2, IsolationLevel: sarama.ReadUncommitted}
+		for p := range int32(partitions) {
+			q.AddBlock(name, p, sarama.OffsetOldest, 1)
+		}
+		a, err := b.GetAvailableOffsets(q)
+		if err != nil {
+			return fmt.Errorf("bench: waiting for %s: %w", name, err)
+		}
+		led := 0
+		for p := range int32(partitions) {
+			if block := a.GetBlock(name, p); block != nil && block.Err == sarama.ErrNoError {
+				led++
+			}
+		}
+		if led == partitions {
+			return nil
+		}
+		if time.Since(begin) > 30*time.Second {
+			return fmt.Errorf("bench: %s has %d of %d leaders after 30 s", name, led, partitions)
+		}
+	}
 }
 
 // deleteTopics deletes every topic whose name has the prefix.
@@ -50,7 +77,10 @@ func deleteTopics(admin sarama.ClusterAdmin, prefix string) error {
 	var errs []error
 	for name := range topics {
 		if strings.HasPrefix(name, prefix) {
-			errs = append(errs, admin.DeleteTopic(name))
+			// The list may still have one that was deleted.
+			if err := admin.DeleteTopic(name); !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+				errs = append(errs, err)
+			}
 		}
 	}
 	return errors.Join(errs...)
@@ -71,14 +101,7 @@ func fill(addr, topic string, s *stream, records int) error {
 		rb.LastOffsetDelta = int32(len(rb.Records) - 1)
 		q := &sarama.ProduceRequest{RequiredAcks: sarama.WaitForAll, Timeout: 30_000, Version: 8}
 		q.AddBatch(topic, p, rb)
-		a, err := b.Produce(q)
-		if err != nil {
-			return fmt.Errorf("bench: filling %s: %w", topic, err)
-		}
-		if block := a.GetBlock(topic, p); block != nil && block.Err != sarama.ErrNoError {
-			return fmt.Errorf("bench: filling %s: %w", topic, block.Err)
-		}
-		return nil
+		return refusal(b.Produce(q))
 	}
 	now := time.Now().Truncate(time.Millisecond)
 	for range records {
@@ -102,6 +125,21 @@ func fill(addr, topic string, s *stream, records int) error {
 		if rb != nil {
 			if err := send(int32(p)); err != nil {
 				return err
+			}
+		}
+	}
+	return nil
+}
+
+// refusal returns why a produce was not taken whole.
+func refusal(a *sarama.ProduceResponse, err error) error {
+	if err != nil {
+		return fmt.Errorf("bench: producing: %w", err)
+	}
+	for topic, blocks := range a.Blocks {
+		for p, block := range blocks {
+			if block.Err != sarama.ErrNoError {
+				return fmt.Errorf("bench: producing to %s-%d: %w", topic, p, block.Err)
 			}
 		}
 	}
