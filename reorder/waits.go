@@ -169,7 +169,7 @@ func (w *waits) append(b []byte) []byte {
 func (w *waits) read(in *reader) {
 	in.version()
 	factor, clean := in.byte(), in.byte()
-	in.check(1<<factor <= waitFactors && clean < waitClean)
+	in.check(int(factor) < bits.Len(waitFactors) && clean < waitClean)
 	w.factor, w.clean = 1<<factor, int32(clean)
 	n := in.uint()
 	for i := -1; n > 0 && in.err == nil; n-- {

@@ -103,7 +103,7 @@ func (d *drill) run(ctx context.Context) (bool, error) {
 		return d.truncate(ctx)
 	}
 	for i := range d.kills {
-		if err := d.share(ctx); err != nil {
+		if err := d.share(ctx, d.kills-i); err != nil {
 			return false, err
 		}
 		if err := d.fault(ctx, i); err != nil {
@@ -125,15 +125,16 @@ func (d *drill) spread() bool {
 	return d.fleet.tasks() == d.partitions && idle == max(0, d.instances-d.partitions)
 }
 
-// share lets the feed go on by its share for a fault, and waits until it is in the
-// middle of it: the fault comes while events flow, and some are left while it lasts.
-func (d *drill) share(ctx context.Context) error {
+// share lets the feed go on by the share of one of the faults that are left, and waits
+// until it is in the middle of it: the fault comes while events flow, and some are left
+// while it lasts. Shares are of what is left: a fault may have let the feed go on too.
+func (d *drill) share(ctx context.Context, faults int) error {
 	if d.verb == "storm" { // which has a clock
 		d.feed.allowed.Store(int64(d.events) * 2)
 		return nil
 	}
-	share := int64(d.events) / int64(2*d.kills+1)
 	before := d.feed.sent.Load()
+	share := max(int64(d.events)-before, 0) / int64(2*faults+1)
 	d.feed.allowed.Store(before + 2*share)
 	at := before + share/4 + int64(d.rng.Float64()*float64(share))
 	return d.until(ctx, d.drain, fmt.Sprintf("%d events are sent", at), func() bool { return d.feed.sent.Load() >= at })

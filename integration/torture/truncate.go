@@ -16,7 +16,7 @@ import (
 // and pass over nothing. The app stays down, so this is a drill of its own.
 func (d *drill) truncate(ctx context.Context) (bool, error) {
 	input, partitions := inputOf(d.app()), int32(d.partitions)
-	if err := d.share(ctx); err != nil {
+	if err := d.share(ctx, 2); err != nil {
 		return false, err
 	}
 	for _, p := range d.fleet.alive {
@@ -24,7 +24,7 @@ func (d *drill) truncate(ctx context.Context) (bool, error) {
 			return false, err
 		}
 	}
-	if err := d.share(ctx); err != nil { // what nobody reads
+	if err := d.share(ctx, 1); err != nil { // what nobody reads
 		return false, err
 	}
 	before, err := d.reader.Committed(ctx, d.app(), input, partitions)
