@@ -85,6 +85,19 @@ func (g *growth) between(partition int, from, to time.Time) (int64, bool) {
 	return 0, false
 }
 
+// had returns what a partition had at a time, at least.
+func (g *growth) had(partition int, at time.Time) (n int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, l := range g.looks {
+		if l.at.After(at) {
+			break
+		}
+		n = l.ends[partition]
+	}
+	return n
+}
+
 // partitionOf returns the partition of a task, by its name.
 func partitionOf(task string) int {
 	n, err := strconv.Atoi(task[strings.LastIndexByte(task, '_')+1:])
@@ -112,7 +125,8 @@ func (d *drill) sayRestores() bool {
 			written := l.frozen.Add(-writeBehind - writing) // what was committed by then
 			verdict := ""
 			if r.Checkpoint == "" {
-				if d.store == string(runner.Badger) && r.Records > 0 && l.before.had(r.Task, written) { // of nothing there is no checkpoint
+				// Of nothing there is no checkpoint.
+				if d.store == string(runner.Badger) && l.before.had(r.Task, written) && d.growth.had(partitionOf(r.Task), written) > 0 {
 					ok, verdict = false, ": IT SHOULD HAVE ONE"
 				}
 				fmt.Fprintf(d.out, "after kill %d, %s: %s had no directory, %d records restored%s\n", l.fault, l.name, r.Task, r.Records, verdict)

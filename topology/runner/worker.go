@@ -19,8 +19,8 @@ import (
 const (
 	// maxRecords and maxBytes are the consumed input at which a batch is committed
 	// early; while the transaction before it is in flight, no more is stepped.
-	maxRecords = 40_000
-	maxBytes   = 8 << 20
+	maxRecords = 120_000
+	maxBytes   = 24 << 20
 	// maxBuffered is how much of a source is fetched ahead, at least.
 	maxBuffered = 1 << 20
 	// fetchBytes is what a fetch waits for, as long as it may.
