@@ -20,7 +20,10 @@ type outbox struct {
 	added   bool     // the partition is in the transaction
 	known   bool     // the broker has a sequence of this epoch
 	first   int64    // offset of the first record acknowledged in the transaction; -1: none
+	then    *outbox  // what was written to behind it, when last looked at
 }
+
+func (o *outbox) is(r *record.Output) bool { return o.Partition == r.Partition && o.Topic == r.Topic }
 
 // seal ends the batch that is being filled.
 func (o *outbox) seal() {

@@ -89,12 +89,19 @@ func (p *producer) fill(outputs []record.Output) {
 	}
 }
 
-// boxOf returns the outbox of an output, which often is that of the one before.
+// boxOf returns the outbox of an output. What is written in turn to the same few
+// partitions is found behind the last outbox, without a lookup.
 func (p *producer) boxOf(o *record.Output, last *outbox) *outbox {
-	if last != nil && last.Partition == o.Partition && last.Topic == o.Topic {
+	if last == nil {
+		return p.box(o.TopicPartition)
+	}
+	if last.is(o) {
 		return last
 	}
-	return p.box(o.TopicPartition)
+	if last.then == nil || !last.then.is(o) {
+		last.then = p.box(o.TopicPartition)
+	}
+	return last.then
 }
 
 // box returns the outbox of a partition.
