@@ -21,7 +21,7 @@ import (
 func TestRowsDoTheWholeJob(t *testing.T) {
 	t.Parallel()
 	const keys, records = 50, 2000
-	events := newStream(keys, 1)
+	events := newStream(keys, 1, true)
 	b, err := embedded.Start(embedded.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +36,7 @@ func TestRowsDoTheWholeJob(t *testing.T) {
 	if err := createTopic(addr, admin, "input"); err != nil {
 		t.Fatal(err)
 	}
-	if err := fill(addr, "input", newStream(keys, 1), records); err != nil {
+	if err := fill(addr, "input", newStream(keys, 1, true), records); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]total{}

@@ -7,6 +7,7 @@
 //	go run ./integration/bench -keys 100000,1000000
 //	KAFKA_BROKERS=localhost:9092 go run ./integration/bench -broker real
 //	go run ./integration/bench -broker embedded,real -latency
+//	go run ./integration/bench -zipf -rows floor,streamrun-badger
 //	go run ./integration/bench -rows floor,streamrun -rounds 3 -profile DIR
 //
 // The broker is a process of its own; each measurement is another process, which
@@ -20,7 +21,8 @@
 // writes changelog and output in transactions and does nothing else. "floor, our
 // records" also writes the record and the header that an order costs streamrun. The
 // others are sarama's consumer group with its transactional producer, goka, and
-// streamrun.
+// streamrun: exactly_once with the state in memory, "least" under at_least_once,
+// "badger" with the state on disk.
 //
 // Bars are printed with their verdict; a bar that is missed is exit code 3.
 //

@@ -56,7 +56,7 @@ func benchOn(ctx context.Context, o *options, kind string, keys int, t *table, s
 	if !o.latency {
 		fmt.Fprintf(stderr, "%s, %d keys: filling the input\n", kind, keys)
 		// Behind the last record that is measured there is more, so that nobody runs dry.
-		if err := fill(addr, j.input, newStream(keys, o.seed), keys+o.records+o.records/4); err != nil {
+		if err := fill(addr, j.input, newStream(keys, o.seed, o.zipf), keys+o.records+o.records/4); err != nil {
 			return err
 		}
 	}

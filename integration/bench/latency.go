@@ -38,7 +38,7 @@ func measureLatency(ctx context.Context, o *options, j job, r row, keys int, adm
 	total := latencyWarm + time.Duration(o.seconds)*time.Second
 	begin := time.Now().Add(2 * time.Second) // by then it has joined
 	fed := make(chan error, 1)
-	go func() { fed <- feed(ctx, j, newStream(keys, o.seed), o.rate, begin, total) }()
+	go func() { fed <- feed(ctx, j, newStream(keys, o.seed, o.zipf), o.rate, begin, total) }()
 	got, err := watchOutput(ctx, j, begin.Add(latencyWarm), begin.Add(total), o.seconds*o.rate)
 	cancel()
 	return got, errors.Join(err, <-fed, p.end())

@@ -45,6 +45,7 @@ type options struct {
 	seconds  int
 	profile  string
 	seed     uint64
+	zipf     bool
 }
 
 // run is the program.
@@ -95,6 +96,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.IntVar(&o.seconds, "seconds", 10, "of latency: how long each measurement takes, behind 3 seconds")
 	flags.StringVar(&o.profile, "profile", "", "directory for profiles of the clients")
 	flags.Uint64Var(&o.seed, "seed", 1, "of the events")
+	flags.BoolVar(&o.zipf, "zipf", false, "keys by Zipf's law, not all alike")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}

@@ -11,6 +11,9 @@ import (
 
 	"github.com/IBM/sarama"
 	"github.com/lovoo/goka/storage"
+
+	"github.com/streamrun/streamrun/topology"
+	"github.com/streamrun/streamrun/topology/runner"
 )
 
 // A job is what one client process does.
@@ -63,9 +66,14 @@ func rows() []row {
 	return []row{
 		{name: "floor", run: floor(work{state: true})},
 		{name: "floor-ours", run: floor(work{state: true, order: true})},
-		{name: "streamrun", run: func(ctx context.Context, j job, m *meter) error {
+		{name: "streamrun", run: ours(totals, runner.ExactlyOnce)},
+		{name: "streamrun-least", run: ours(totals, runner.AtLeastOnce)},
+		{name: "streamrun-badger", run: func(ctx context.Context, j job, m *meter) error {
 			topo, err := totals(j, m)
-			return errors.Join(err, runTopology(ctx, j, m, topo))
+			if err != nil {
+				return err
+			}
+			return inDir(func(dir string) error { return runTopology(ctx, j, m, topo, runner.ExactlyOnce, dir) })
 		}},
 		{name: "sarama", slow: 4, run: func(ctx context.Context, j job, m *meter) error {
 			return (&high{j, m}).run(ctx)
@@ -74,18 +82,31 @@ func rows() []row {
 			return gokaCount(ctx, j, m, storage.MemoryBuilder())
 		}},
 		{name: "goka-leveldb", slow: 8, other: true, run: func(ctx context.Context, j job, m *meter) error {
-			dir, err := os.MkdirTemp("", "bench")
-			if err != nil {
-				return err
-			}
-			return errors.Join(gokaCount(ctx, j, m, storage.DefaultBuilder(dir)), os.RemoveAll(dir))
+			return inDir(func(dir string) error { return gokaCount(ctx, j, m, storage.DefaultBuilder(dir)) })
 		}},
 		{name: "floor-copy", other: true, run: floor(work{})},
-		{name: "streamrun-copy", other: true, run: func(ctx context.Context, j job, m *meter) error {
-			topo, err := copied(j, m)
-			return errors.Join(err, runTopology(ctx, j, m, topo))
-		}},
+		{name: "streamrun-copy", other: true, run: ours(copied, runner.ExactlyOnce)},
 	}
+}
+
+// ours runs a topology with its state in memory.
+func ours(build func(job, *meter) (*topology.Topology, error), g runner.Guarantee) func(context.Context, job, *meter) error {
+	return func(ctx context.Context, j job, m *meter) error {
+		topo, err := build(j, m)
+		if err != nil {
+			return err
+		}
+		return runTopology(ctx, j, m, topo, g, "")
+	}
+}
+
+// inDir gives run a directory, and removes it.
+func inDir(run func(dir string) error) error {
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return err
+	}
+	return errors.Join(run(dir), os.RemoveAll(dir))
 }
 
 // apartKeys is how many keys goka's store in memory is filled with in less than minutes.

@@ -57,12 +57,13 @@ func copied(j job, m *meter) (*topology.Topology, error) {
 	return b.Build()
 }
 
-// runTopology runs an app until ctx ends.
-func runTopology(ctx context.Context, j job, m *meter, topo *topology.Topology) error {
+// runTopology runs an app until ctx ends. dir keeps its state in Badger; empty: it is in
+// memory.
+func runTopology(ctx context.Context, j job, m *meter, topo *topology.Topology, g runner.Guarantee, dir string) error {
 	if err := j.create(j.output()); err != nil {
 		return err
 	}
-	r, err := runner.New(topo, runner.Config{Brokers: []string{j.broker}, Workers: j.workers, CommitInterval: j.interval})
+	r, err := runner.New(topo, runner.Config{Brokers: []string{j.broker}, Workers: j.workers, CommitInterval: j.interval, Guarantee: g, DataDir: dir})
 	if err != nil {
 		return err
 	}

@@ -21,9 +21,9 @@ type result struct {
 // String says it in one line.
 func (r result) String() string {
 	if r.latency.events > 0 {
-		return fmt.Sprintf("%-15s p50 %v p99 %v max %v, %d events", r.row, r.latency.p50, r.latency.p99, r.latency.max, r.latency.events)
+		return fmt.Sprintf("%-16s p50 %v p99 %v max %v, %d events", r.row, r.latency.p50, r.latency.p99, r.latency.max, r.latency.events)
 	}
-	return fmt.Sprintf("%-15s %7.0f records/s  %6.0f ns  %5.2f allocs", r.row, r.measure.Rate, r.measure.CPU, r.measure.Mallocs)
+	return fmt.Sprintf("%-16s %7.0f records/s  %6.0f ns  %5.2f allocs", r.row, r.measure.Rate, r.measure.CPU, r.measure.Mallocs)
 }
 
 // A table prints what was measured, and which bars were missed.
@@ -51,9 +51,11 @@ func bars() []bar {
 			}
 			return 1.6
 		}},
+		{"streamrun", "streamrun-least", "cpu", always(1.15)},
 		{"streamrun", "goka-leveldb", "cpu", always(1.0 / 6)},
 		{"streamrun", "", "mallocs", always(0.5)},
 		{"streamrun", "", "waiting", always(0.05)},
+		{"streamrun-badger", "floor", "cpu", always(2.2)},
 		{"streamrun-copy", "floor-copy", "cpu", always(1.3)},
 		{"streamrun-copy", "", "mallocs", always(0.5)},
 	}
@@ -69,9 +71,9 @@ func (t *table) add(results []result) {
 		t.latencies(results)
 		return
 	}
-	fmt.Fprintf(t.out, "\n%s broker, %d keys, %d records of %d bytes, %d partitions, commits each %v, %d rounds\n",
-		first.broker, first.keys, t.o.records, valueBytes, partitions, t.o.interval, t.o.rounds)
-	fmt.Fprintf(t.out, "%-15s %9s %9s %8s %8s %8s  %s\n", "row", "records/s", "CPU ns", "allocs", "B alloc", "B sent", "CPU / floor (spread)")
+	fmt.Fprintf(t.out, "\n%s broker, %d keys, %s, %d records of %d bytes, %d partitions, commits each %v, %d rounds\n",
+		first.broker, first.keys, drawn(t.o.zipf), t.o.records, valueBytes, partitions, t.o.interval, t.o.rounds)
+	fmt.Fprintf(t.out, "%-16s %9s %9s %8s %8s %8s  %s\n", "row", "records/s", "CPU ns", "allocs", "B alloc", "B sent", "CPU / floor (spread)")
 	for _, r := range rows() {
 		some := of(results, r.name)
 		if len(some) == 0 {
@@ -81,7 +83,7 @@ func (t *table) add(results []result) {
 		if r.name == "streamrun-copy" || r.name == "floor-copy" {
 			floor = "floor-copy"
 		}
-		fmt.Fprintf(t.out, "%-15s %9.0f %9.0f %8.3f %8.0f %8.0f  %s\n", r.name,
+		fmt.Fprintf(t.out, "%-16s %9.0f %9.0f %8.3f %8.0f %8.0f  %s\n", r.name,
 			middle(some, func(m measure) float64 { return m.Rate }), middle(some, func(m measure) float64 { return m.CPU }),
 			middle(some, func(m measure) float64 { return m.Mallocs }), middle(some, func(m measure) float64 { return m.Alloc }),
 			middle(some, func(m measure) float64 { return m.Written }), spread(ratios(some, of(results, floor))))
@@ -89,6 +91,14 @@ func (t *table) add(results []result) {
 	for _, b := range bars() {
 		t.judge(b, results)
 	}
+}
+
+// drawn says how keys are drawn.
+func drawn(zipf bool) string {
+	if zipf {
+		return "by Zipf's law"
+	}
+	return "all alike"
 }
 
 // judge prints whether a bar was kept.
@@ -166,7 +176,7 @@ func spread(values []float64) string {
 func (t *table) latencies(results []result) {
 	fmt.Fprintf(t.out, "\n%s broker, %d keys, %d events/s for %d s, commits each %v, %d rounds\n",
 		results[0].broker, results[0].keys, t.o.rate, t.o.seconds, t.o.interval, t.o.rounds)
-	fmt.Fprintf(t.out, "%-15s %s\n", "row", "p50 ms (spread), p99 ms (spread)")
+	fmt.Fprintf(t.out, "%-16s %s\n", "row", "p50 ms (spread), p99 ms (spread)")
 	ms := func(some []result, f func(latency) time.Duration) (values []float64) {
 		for _, r := range some {
 			values = append(values, float64(f(r.latency).Microseconds())/1000)
@@ -176,7 +186,7 @@ func (t *table) latencies(results []result) {
 	p99 := func(l latency) time.Duration { return l.p99 }
 	for _, r := range rows() {
 		if some := of(results, r.name); len(some) > 0 {
-			fmt.Fprintf(t.out, "%-15s %s, %s\n", r.name, spread(ms(some, func(l latency) time.Duration { return l.p50 })), spread(ms(some, p99)))
+			fmt.Fprintf(t.out, "%-16s %s, %s\n", r.name, spread(ms(some, func(l latency) time.Duration { return l.p50 })), spread(ms(some, p99)))
 		}
 	}
 	ours, floor := ms(of(results, "streamrun"), p99), ms(of(results, "floor"), p99)
