@@ -333,7 +333,7 @@ func (f *refold) complete() error {
 	if lost == nil && f.live.rare != nil {
 		for _, a := range f.live.rare.ahead {
 			for n := a.from; n <= a.to && lost == nil; n++ {
-				if !f.out.places[n] && !f.live.rare.holes.has(n) {
+				if !f.out.places[n] && !excused(n) {
 					lost = &LostEventError{Entity: f.entity, Number: n, HasNumber: true}
 				}
 			}

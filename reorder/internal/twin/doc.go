@@ -42,7 +42,10 @@
 //     held in it, also while it is tried again: a second id is a conflict at once.
 //   - R9: an event that claims a void number takes the void away for good, even
 //     when it ends as a letter.
-//   - R11: a timer that could not run starts anew; what waits for a look is listed as
+//   - R10: a hole above last that a late event closed counts for highest as an ahead
+//     number does; while it is a hole it does not count.
+//   - R11: a rebuild requested for a hole and an alarm about it are each made once. A
+//     timer that could not run starts anew; what waits for a look is listed as
 //     retrying, so that for it none runs and it is not given up either. skip moves last
 //     as far as it gives numbers up; void numbers below become holes with it.
 //   - R12 binds in local retry too. skip pauses when there is nothing to give up; what

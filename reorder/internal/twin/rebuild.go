@@ -146,7 +146,8 @@ func (t *Twin) foldSequence(live, shadow *entity, log []scenario.Event) {
 	shadow.holes, shadow.passed, shadow.ahead = nil, map[int64]bool{}, map[int64]string{}
 	for n := range live.passed { // failed ahead of its turn; what is in the log may succeed now
 		if !slices.ContainsFunc(log, func(ev scenario.Event) bool { return ev.Epoch == live.epoch && ev.Sequence == n && t.succeeds(ev) }) {
-			shadow.holes, shadow.passed[n] = shadow.holes.with(n, n), true
+			shadow.passed[n] = true
+			shadow.holes = shadow.holes.and(live.holes.within(n, n)) // a late event may have closed it
 		}
 	}
 	shadow.void = maps.Clone(live.void)

@@ -301,6 +301,11 @@ func (t *Twin) highest(e *entity) int64 {
 	for n := range e.ahead {
 		h = max(h, n)
 	}
+	for n := range e.passed {
+		if !e.holes.has(n) { // closed by a late event: neither hole nor last, as one ahead is
+			h = max(h, n)
+		}
+	}
 	for _, x := range e.held {
 		h = max(h, t.deliveries[x.n].Sequence)
 	}

@@ -37,7 +37,7 @@ func (t *Twin) watch(e *entity) {
 	if !e.timer.on || e.timer.next != next {
 		e.timer = holeTimer{on: true, next: next, due: t.now + t.c.MaxWait.Milliseconds() + t.skew(), armed: t.arm()}
 	}
-	if t.c.Gap == policies.GapRebuild && len(e.retries) == 0 && t.ask(e) {
+	if t.c.Gap == policies.GapRebuild && len(e.retries) == 0 && e.once(&e.asked) {
 		t.requestRebuild(e, next, 10)
 	}
 }
@@ -53,13 +53,13 @@ func (t *Twin) skew() int64 {
 	return 0
 }
 
-// ask says whether the hole at the head was not raised yet, and marks it.
-func (t *Twin) ask(e *entity) bool {
+// once says whether the hole at the head is not the marked one yet, and marks it.
+func (e *entity) once(mark **int64) bool {
 	next := e.next()
-	if e.asked != nil && *e.asked == next {
+	if *mark != nil && **mark == next {
 		return false
 	}
-	e.asked = &next
+	*mark = &next
 	return true
 }
 
@@ -72,11 +72,11 @@ func (t *Twin) fireHole(name string) {
 		case policies.OnTimeoutSkip:
 			t.skip(e, t.heldOf(e)[0].Sequence, 11)
 		case policies.OnTimeoutRebuild:
-			if t.ask(e) {
+			if e.once(&e.asked) {
 				t.requestRebuild(e, e.last+1, 11)
 			}
 		case policies.OnTimeoutHold:
-			if t.ask(e) {
+			if e.once(&e.rang) {
 				t.note(name, "", 11, "", "", "number %d is still missing", e.next())
 			}
 		default:

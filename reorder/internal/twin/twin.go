@@ -263,7 +263,7 @@ func (t *Twin) forget() {
 			for _, h := range e.held {
 				t.takeBack(t.deliveries[h.n]) // it may have waited for a local retry
 			}
-			e.held, e.timer, e.asked = nil, holeTimer{}, nil
+			e.held, e.timer, e.asked, e.rang = nil, holeTimer{}, nil, nil
 		}
 		for _, r := range e.retries {
 			if t.fates[r.n].buffered {

@@ -66,7 +66,8 @@ type entity struct {
 	retries            []retry // in local retry; volatile
 	looks              []look  // volatile
 	timer              holeTimer
-	asked              *int64             // first number of the hole that a rebuild or an alarm was raised for; as durable as the buffer
+	asked              *int64             // first number of the hole that a rebuild was requested for; as durable as the buffer
+	rang               *int64             // likewise of an alarm: it is no request
 	rebuild            []scenario.Rebuild // waiting for the local retry to end
 }
 
@@ -239,7 +240,7 @@ func (e *entity) reset(epoch, start int64) {
 	e.epoch, e.start, e.last = epoch, start, start-1
 	e.holes, e.passed = nil, map[int64]bool{}
 	e.ahead, e.void = map[int64]string{}, map[int64]string{}
-	e.timer, e.asked = holeTimer{}, nil
+	e.timer, e.asked, e.rang = holeTimer{}, nil, nil
 }
 
 // A delivery is one record as it was delivered.
