@@ -154,10 +154,18 @@ func (h *Host) book(d topology.Decision) {
 		h.note(d, x, policies.Paused)
 	case topology.DecideRequestRebuild:
 		h.out.rebuilds = append(h.out.rebuilds, scenario.Entry{Entity: d.Entity.ID, ID: d.Entity.ID, Note: fmt.Sprintf("from %d", d.From)})
-	case topology.DecideAlarm, topology.DecideArm, topology.DecidePark, topology.DecideUnpark, topology.DecideSkip, topology.DecideFence, topology.DecideResolve:
+		h.noteEntity(d)
+	case topology.DecideAlarm, topology.DecidePark, topology.DecideUnpark, topology.DecideSkip:
+		h.noteEntity(d)
+	case topology.DecideArm, topology.DecideFence, topology.DecideResolve:
 	}
 }
 
 func (h *Host) note(d topology.Decision, x *delivery, is policies.Disposition) {
-	h.out.note(x, d.Rule, is, d.Reason, reorder.Explain(h.contract, d))
+	h.out.note(x.entry(""), d.Rule, is, d.Reason, reorder.Explain(h.contract, d))
+}
+
+// noteEntity notes a decision about an entity, not about one of its events.
+func (h *Host) noteEntity(d topology.Decision) {
+	h.out.note(scenario.Entry{Entity: d.Entity.ID}, d.Rule, "", "", reorder.Explain(h.contract, d))
 }

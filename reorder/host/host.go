@@ -237,7 +237,7 @@ func (h *Host) deliver(ev scenario.Event) error {
 	if ev.HasGeneration && ev.Generation < h.generation { // R1
 		d.is = policies.Fenced
 		d.saved.is = policies.Fenced
-		h.out.note(d, 1, policies.Fenced, "", "an older owner handled it: nothing of it is written")
+		h.out.note(d.entry(""), 1, policies.Fenced, "", "an older owner handled it: nothing of it is written")
 		c := h.out.fencedCounts[ev.Partition]
 		c.Delivered, c.Fenced = c.Delivered+1, c.Fenced+1
 		h.out.fencedCounts[ev.Partition] = c

@@ -19,9 +19,9 @@ type results struct {
 	fencedCounts map[int]policies.Counts // of zombies, which write no counts
 }
 
-func (r *results) note(d *delivery, rule policies.Rule, is policies.Disposition, reason policies.Reason, explanation string) {
+func (r *results) note(of scenario.Entry, rule policies.Rule, is policies.Disposition, reason policies.Reason, explanation string) {
 	r.decisions = append(r.decisions, scenario.Decision{
-		Entity: d.event.Entity, ID: d.event.ID, Rule: rule, Disposition: is, Reason: reason, Explanation: explanation,
+		Entity: of.Entity, ID: of.ID, Rule: rule, Disposition: is, Reason: reason, Explanation: explanation,
 	})
 }
 

@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -15,41 +16,61 @@ import (
 	"github.com/streamrun/streamrun/reorder/scenario"
 )
 
-// seeds is how many random cases are played: a few seconds' worth.
-const seeds = 800
+// cases is how many random cases are played without rebuilds; with them, half as many.
+var cases = flag.Int("cases", 1200, "how many random cases TestAgreesWithTheTwin plays")
 
 // TestAgreesWithTheTwin plays random cases on the production sequencer and on the
 // slow twin and compares everything after every step. They read the rules alike: no
-// difference is excused.
+// difference is excused. Over the whole run every rule has decided often.
 func TestAgreesWithTheTwin(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(seeds) {
-		if diff := difference(twin.Generate(seed)); diff != "" {
+	whole, plain, rebuilt := newHits(), newHits(), newHits()
+	t.Run("cases", func(t *testing.T) { // over when both of its tests are
+		t.Run("plain", func(t *testing.T) {
+			t.Parallel()
+			agree(t, *cases, twin.Generate, plain)
+		})
+		t.Run("with rebuilds", func(t *testing.T) {
+			t.Parallel()
+			agree(t, *cases/2, rebuilds, rebuilt)
+		})
+	})
+	if t.Failed() {
+		return // it ended at a difference, and has not hit what it would
+	}
+	whole.add(plain)
+	whole.add(rebuilt)
+	t.Logf("%d cases and %d with rebuilds\n%s", *cases, *cases/2, whole)
+	whole.check(t)
+}
+
+// agree plays so many cases and counts what they hit.
+func agree(t *testing.T, cases int, generate func(seed uint64) scenario.Case, seen *hits) {
+	t.Helper()
+	for seed := range uint64(cases) {
+		if diff := difference(generate(seed), seen); diff != "" {
 			t.Fatalf("seed %d: %s", seed, diff)
 		}
 	}
 }
 
-// TestRebuildsAgreeWithTheTwin plays random cases into which rebuilds are put: from
-// everything that the case delivers of an entity, or from a part of it.
-func TestRebuildsAgreeWithTheTwin(t *testing.T) {
-	t.Parallel()
-	for seed := range uint64(seeds / 2) {
-		c := twin.Generate(seed)
-		if c.Contract.OrderBy != policies.BySequence {
-			continue // the rules give a rebuild no cutoff there
-		}
-		c.Contract.IDMemory = 1000 // the rules do not say in which order a rebuild records ids
-		c.Contract.MaxJump = 1000  // the twin's fold has no jump
-		r := rand.New(rand.NewPCG(seed, 1))
-		for range 2 {
-			i := r.IntN(len(c.Steps))
-			c.Steps = slices.Insert(slices.Clone(c.Steps), i, rebuild(c, i, r))
-		}
-		if diff := difference(c); diff != "" {
-			t.Fatalf("seed %d: %s", seed, diff)
-		}
+// rebuilds makes a random case into which rebuilds are put: from everything that the
+// case delivers of an entity, or from a part of it. It has no steps if the rules give
+// a rebuild of its contract no cutoff.
+func rebuilds(seed uint64) scenario.Case {
+	c := twin.Generate(seed)
+	if c.Contract.OrderBy != policies.BySequence {
+		c.Steps = nil
+		return c
 	}
+	c.Contract.IDMemory = 1000 // the rules do not say in which order a rebuild records ids
+	c.Contract.MaxJump = 1000  // the twin's fold has no jump
+	r := rand.New(rand.NewPCG(seed, 1))
+	for range 2 {
+		i := r.IntN(len(c.Steps))
+		c.Steps = slices.Insert(slices.Clone(c.Steps), i, rebuild(c, i, r))
+	}
+	return c
 }
 
 // rebuild makes a rebuild of an entity that stands before step i of a case.
@@ -83,8 +104,9 @@ func renumberedBeforeReset(c scenario.Case, ev scenario.Event) bool {
 	return resets && renumbered
 }
 
-// difference returns the first difference between host and twin.
-func difference(c scenario.Case) string {
+// difference returns the first difference between host and twin. It counts what the
+// case hit until then.
+func difference(c scenario.Case, seen *hits) string {
 	want, err := twin.New(c.Contract)
 	if err != nil {
 		return err.Error()
@@ -93,6 +115,8 @@ func difference(c scenario.Case) string {
 	if err != nil {
 		return err.Error()
 	}
+	var last scenario.Outcome
+	clear(seen.paused)
 	for i, s := range c.Steps {
 		if err := want.Do(s); err != nil {
 			return fmt.Sprintf("step %d: twin: %v", i+1, err)
@@ -108,9 +132,12 @@ func difference(c scenario.Case) string {
 		if err != nil {
 			return fmt.Sprintf("step %d: host: %v\n%s", i+1, err, story(c, i))
 		}
+		seen.take(s, last, b)
+		last = b
 		comparable(a.Counts)
 		comparable(b.Counts)
-		if x, y := twin.Canonical(a), twin.Canonical(b); x != y {
+		if !twin.Same(a, b) {
+			x, y := twin.Canonical(a), twin.Canonical(b)
 			return fmt.Sprintf("step %d:\n%s%s\ndecisions of the twin:%s\ndecisions of the host:%s", i+1,
 				cmp.Diff(strings.Split(x, "\n"), strings.Split(y, "\n")), story(c, i), decisions(a), decisions(b))
 		}

@@ -19,6 +19,7 @@ import (
 // same case.
 func Generate(seed uint64) scenario.Case {
 	g := &generator{
+		bias:     usual(),
 		Rand:     rand.New(rand.NewPCG(seed, 0x5eed)),
 		entities: map[string]*producer{},
 		logs:     map[int][]scenario.Event{},
@@ -27,7 +28,7 @@ func Generate(seed uint64) scenario.Case {
 	g.contract = g.randomContract()
 	g.contract.Because = fmt.Sprintf("seed %d says so", seed)
 	g.twin = newFaulty(g.contract, noFault)
-	g.faulty = !g.small && g.chance(40)
+	g.faulty = !g.small && g.chance(g.failing)
 	for range 10 + g.IntN(40) {
 		g.step()
 	}
@@ -37,6 +38,7 @@ func Generate(seed uint64) scenario.Case {
 
 type generator struct {
 	*rand.Rand
+	bias
 	contract policies.Contract
 	twin     *Twin
 	steps    []scenario.Step
@@ -55,6 +57,7 @@ type producer struct {
 	epoch, next int64
 	sent        []scenario.Event
 	missing     []int64 // numbers it left out and may still send
+	old         []int64 // missing numbers of the epoch before
 }
 
 // chance is true in so many of a hundred.
@@ -86,19 +89,23 @@ func (g *generator) randomContract() policies.Contract {
 	}
 	c.Class.Early = policies.EarlyWait
 	switch n := g.IntN(100); {
-	case n < 10:
+	case n < 14:
 		c.OrderBy = policies.ByVersion
-	case n < 20:
+	case n < 24:
 		c.OrderBy = policies.ByEventTime
 		c.OnOverflow = pick(g, policies.OnOverflowPause, policies.OnOverflowPark) // no hole to skip
 	case n < 45:
 		c.Causal = true
 	}
-	if g.small = g.chance(15); g.small {
+	g.lean(&c)
+	if g.small = g.chance(25); g.small {
 		// A full queue of letters (R19) is met by events in hand only: nothing is held,
 		// tried again or moved out of an old epoch.
 		c.MaxDLQ, c.Causal = pick(g, 1, 2, 4), false
 		c.Gap, c.Reset = pick(g, policies.GapReject, policies.GapApply), policies.ResetForbid
+		if g.chance(75) { // a stop is met again by the next owner, and ended by a re-drive
+			c.MaxDLQ, g.owners, g.redrives, g.spoilt = 1, 80, 40, 60
+		}
 	}
 	if g.chance(60) {
 		c.Classes = map[string]policies.Class{"view": g.randomClass(), "pay": g.randomClass()}
@@ -118,7 +125,7 @@ func (g *generator) randomClass() policies.Class {
 // step makes one step of the case.
 func (g *generator) step() {
 	g.now += int64(pick(g, 0, 0, 1, 1, 1, 5, 30))
-	switch n := g.IntN(100); {
+	switch n := g.IntN(100 + g.owners + g.redrives); {
 	case n < 76:
 		g.deliver()
 	case n < 82:
@@ -126,10 +133,10 @@ func (g *generator) step() {
 	case n < 86:
 		g.do(scenario.Step{Kind: scenario.Crash, At: g.now})
 		g.rewind()
-	case n < 88:
+	case n < 88+g.owners:
 		g.do(scenario.Step{Kind: scenario.Assign, At: g.now, Generation: g.twin.generation + 1})
 		g.rewind()
-	case n < 91 && len(g.poisons) > 0:
+	case n < 91+g.owners && len(g.poisons) > 0:
 		g.do(scenario.Step{Kind: scenario.Fix, At: g.now, ID: pick(g, g.poisons...)})
 	default:
 		g.do(scenario.Step{Kind: scenario.Redrive, At: g.now, Entity: g.entity()})
@@ -177,7 +184,7 @@ func (g *generator) deliver() {
 	ev.HasOffset, ev.Offset = true, int64(len(g.logs[p]))
 	g.logs[p] = append(g.logs[p], ev)
 	g.read(p)
-	if g.generation() > 0 && g.chance(10) { // an older owner reads it too
+	if g.generation() > 0 && g.chance(g.zombies) { // an older owner reads it too
 		zombie := ev
 		zombie.HasGeneration, zombie.Generation = true, g.generation()-1
 		g.do(scenario.Step{Kind: scenario.Deliver, At: g.now, Event: zombie})
@@ -211,11 +218,11 @@ func (g *generator) produce() scenario.Event {
 		}
 		g.entities[name] = p
 	}
-	if len(p.sent) > 0 && g.chance(20) {
+	if len(p.sent) > 0 && g.chance(g.repeats) {
 		return g.repeat(p)
 	}
 	ev := g.number(name, p)
-	if g.chance(3) {
+	if g.chance(g.spoilt) {
 		g.spoil(&ev)
 	}
 	p.sent = append(p.sent, ev)
@@ -224,18 +231,22 @@ func (g *generator) produce() scenario.Event {
 
 // number makes a new event with a number of its producer.
 func (g *generator) number(name string, p *producer) scenario.Event {
-	if g.chance(4) {
+	if g.chance(g.epochs) {
 		p.epoch++
-		p.next, p.missing = g.contract.Start.At(), nil
+		p.next, p.missing, p.old = g.contract.Start.At(), nil, p.missing
 	}
-	var s int64
+	s, epoch := int64(0), p.epoch
 	switch {
-	case len(p.missing) > 0 && g.chance(50):
+	case len(p.old) > 0 && g.chance(g.stale):
+		s, epoch = pick(g, p.old...), p.epoch-1
+	case g.contract.Start.At() > 0 && g.chance(g.low):
+		s = g.Int64N(g.contract.Start.At())
+	case len(p.missing) > 0 && g.chance(g.fills):
 		i := g.IntN(len(p.missing))
 		s = p.missing[i]
 		p.missing = append(p.missing[:i:i], p.missing[i+1:]...)
 	default:
-		for g.chance(35) {
+		for g.chance(g.skips) {
 			p.missing = append(p.missing, p.next)
 			p.next++
 		}
@@ -243,18 +254,18 @@ func (g *generator) number(name string, p *producer) scenario.Event {
 		p.next++
 	}
 	ev := scenario.Event{
-		Entity: name, HasSequence: true, Sequence: s, ID: fmt.Sprintf("%s-%d", name, s), Epoch: p.epoch,
+		Entity: name, HasSequence: true, Sequence: s, ID: fmt.Sprintf("%s-%d", name, s), Epoch: epoch,
 		Class: pick(g, "", "", "view", "pay"), Data: string(rune('a' + g.IntN(26))),
 		Version: int64(g.IntN(6)), EventTime: g.now + int64(g.IntN(80)) - 40,
 		Partition: int(name[0]-'A') % 2,
 	}
-	if p.epoch > 0 {
-		ev.ID = fmt.Sprintf("%s-%d-%d", name, p.epoch, s)
+	if epoch > 0 {
+		ev.ID = fmt.Sprintf("%s-%d-%d", name, epoch, s)
 	}
 	if g.chance(5) {
 		ev.Partition = 1 - ev.Partition
 	}
-	if g.contract.Causal && g.chance(40) {
+	if g.contract.Causal && g.chance(g.caused) {
 		ev.After = fmt.Sprintf("%s-%d", g.entity(), g.contract.Start.At()+int64(g.IntN(6)))
 	}
 	if g.faulty {
@@ -280,7 +291,7 @@ func (g *generator) number(name string, p *producer) scenario.Event {
 func (g *generator) repeat(p *producer) scenario.Event {
 	ev := pick(g, p.sent...)
 	ev.Crash, ev.HasOffset = scenario.NoCrash, false
-	switch n := g.IntN(100); {
+	switch n := g.IntN(80 + g.others); {
 	case n < 60:
 	case n < 80:
 		ev.Sequence, ev.Epoch = p.next, p.epoch
