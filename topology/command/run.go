@@ -66,6 +66,9 @@ func newRun(topo *topology.Topology) *cobra.Command {
 func runApp(ctx context.Context, topo *topology.Topology, f *config.File, cfg runner.Config, web endpoint, logger *slog.Logger) (err error) {
 	if f != nil {
 		cfg.CommitInterval, cfg.TransactionTimeout = f.Kafka.CommitInterval, f.Kafka.TransactionTimeout
+		if cfg.CommitInterval == config.AutoInterval {
+			cfg.CommitInterval = runner.AutoInterval
+		}
 		cfg.Standbys = f.Standbys
 		cfg.Guarantee, cfg.Compression = runner.Guarantee(f.Kafka.Guarantee), string(f.Kafka.Compression)
 	}

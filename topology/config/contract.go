@@ -86,11 +86,7 @@ func (r *reader) readWait(f fields, c *policies.Contract) {
 		b.duration("max", time.Millisecond, &c.MaxWait)
 		return
 	}
-	if s, ok := v.node.(*ast.StringNode); ok && s.Value == "auto" {
-		c.AutoWait = true
-		return
-	}
-	f.duration("max_wait", time.Millisecond, &c.MaxWait)
+	c.AutoWait = f.durationOrAuto("max_wait", time.Millisecond, &c.MaxWait)
 }
 
 // readStart reads a number, or first_seen.

@@ -54,7 +54,7 @@
 //	  brokers: localhost:9092       # or a list, or several with commas
 //	  guarantee: exactly_once       # or at_least_once
 //	  partitioner: murmur2          # as Java producers
-//	  commit_interval: 100ms
+//	  commit_interval: 100ms        # or auto: when the last commit has ended, 20 a second at most
 //	  transaction_timeout: 10s
 //	  compression: none             # or gzip, snappy, lz4, zstd
 //	  tls:                          # no default: not encrypted. {}: as the system trusts

@@ -35,7 +35,7 @@ type File struct {
 type Kafka struct {
 	Brokers            []string
 	Guarantee          Guarantee
-	CommitInterval     time.Duration
+	CommitInterval     time.Duration // or AutoInterval
 	TransactionTimeout time.Duration
 	Compression        Compression
 	Security           security.Security

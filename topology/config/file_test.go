@@ -153,6 +153,7 @@ func TestTheWaitMayBeEstimated(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]policies.Contract{
 		"max_wait: 5s":                 {MaxWait: 5 * time.Second},
+		"max_wait: ${WAIT:auto}":       {AutoWait: true, MinWait: policies.DefaultMinWait, MaxWait: policies.DefaultMaxWait},
 		"max_wait: auto":               {AutoWait: true, MinWait: policies.DefaultMinWait, MaxWait: policies.DefaultMaxWait},
 		"max_wait: {min: 1s}":          {AutoWait: true, MinWait: time.Second, MaxWait: policies.DefaultMaxWait},
 		"max_wait: {max: 5ms}":         {AutoWait: true, MinWait: 5 * time.Millisecond, MaxWait: 5 * time.Millisecond},
@@ -161,6 +162,18 @@ func TestTheWaitMayBeEstimated(t *testing.T) {
 		c := parse(t, strings.NewReplacer("contract: {events_for: x, because: y}", "contract:\n  events_for: x\n  because: y\n  "+text, "UPDATE", "event").Replace(small), noEnv).Contract
 		if c.AutoWait != want.AutoWait || c.MinWait != want.MinWait || c.MaxWait != want.MaxWait {
 			t.Errorf("%s: %t, %s to %s", text, c.AutoWait, c.MinWait, c.MaxWait)
+		}
+	}
+}
+
+func TestTheCommitIntervalMayBeAuto(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Duration{
+		"2ms": 2 * time.Millisecond, "auto": config.AutoInterval, `"${EVERY}"`: config.AutoInterval, "${NONE:auto}": config.AutoInterval,
+	} {
+		text = strings.Replace(small, "UPDATE", "event", 1) + "kafka:\n  commit_interval: " + text + "\n"
+		if got := parse(t, text, envOf("EVERY", "auto")).Kafka.CommitInterval; got != want {
+			t.Errorf("%s: %s", text, got)
 		}
 	}
 }

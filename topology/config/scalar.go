@@ -137,23 +137,40 @@ func (f fields) integer(name string, low int64, set func(int64)) {
 
 // duration reads a duration that is at least low.
 func (f fields) duration(name string, low time.Duration, dst *time.Duration) {
+	f.readDuration(name, low, dst, false)
+}
+
+// durationOrAuto is duration for one that may be left to us; then it reports true.
+func (f fields) durationOrAuto(name string, low time.Duration, dst *time.Duration) (auto bool) {
+	return f.readDuration(name, low, dst, true)
+}
+
+func (f fields) readDuration(name string, low time.Duration, dst *time.Duration, mayBeAuto bool) (auto bool) {
 	v, ok := f.get(name)
 	if !ok {
-		return
+		return false
 	}
-	s, ok := f.r.scalar(v, `a duration such as "30s"`)
+	or := ""
+	if mayBeAuto {
+		or = "auto or "
+	}
+	s, ok := f.r.scalar(v, or+`a duration such as "30s"`)
 	if !ok {
-		return
+		return false
+	}
+	if mayBeAuto && s.text == "auto" {
+		return true
 	}
 	d, err := time.ParseDuration(s.text)
 	switch {
 	case err != nil:
-		f.r.add(CodeType, v.at, v.path, `expected a duration such as "30s", "5m" or "1h30m", found %q`, s.text)
+		f.r.add(CodeType, v.at, v.path, `expected %sa duration such as "30s", "5m" or "1h30m", found %q`, or, s.text)
 	case d < low:
 		f.r.add(CodeValue, v.at, v.path, "%s is less than %s", d, low)
 	default:
 		*dst = d
 	}
+	return false
 }
 
 // boolean reads true or false.

@@ -21,6 +21,9 @@ const (
 	DefaultTransactionTimeout = 10 * time.Second
 )
 
+// AutoInterval is the CommitInterval of commit_interval: auto.
+const AutoInterval time.Duration = -1
+
 func (r *reader) readKafka(v value) Kafka {
 	k := Kafka{
 		Brokers: []string{DefaultBroker}, Guarantee: ExactlyOnce,
@@ -38,7 +41,9 @@ func (r *reader) readKafka(v value) Kafka {
 	enum(f, "partitioner", &partitioner, "murmur2")
 	enum(f, "compression", &k.Compression, NoCompression, Gzip, Snappy, LZ4, Zstd)
 	k.Security = r.readSecurity(f)
-	f.duration("commit_interval", time.Millisecond, &k.CommitInterval)
+	if f.durationOrAuto("commit_interval", time.Millisecond, &k.CommitInterval) {
+		k.CommitInterval = AutoInterval
+	}
 	f.duration("transaction_timeout", time.Second, &k.TransactionTimeout)
 	if k.CommitInterval >= k.TransactionTimeout {
 		at := f.at

@@ -84,7 +84,7 @@ func TestConfigIsChecked(t *testing.T) {
 	for _, cfg := range []Config{
 		{Guarantee: "at_most_once"},
 		{Workers: -1},
-		{CommitInterval: -1},
+		{CommitInterval: -2},
 		{CommitInterval: time.Minute},
 		{Instance: "no spaces"},
 	} {
@@ -92,6 +92,9 @@ func TestConfigIsChecked(t *testing.T) {
 		if _, err := New(topo, cfg); err == nil {
 			t.Errorf("%+v is not an error", cfg)
 		}
+	}
+	if _, err := New(topo, Config{Brokers: []string{"localhost:9092"}, CommitInterval: AutoInterval}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/streamrun/streamrun/topology/internal/graph"
 	"github.com/streamrun/streamrun/topology/internal/kafka/wire"
 	"github.com/streamrun/streamrun/topology/internal/metrics"
+	"github.com/streamrun/streamrun/topology/runner/internal/decide"
 	"github.com/streamrun/streamrun/topology/security"
 )
 
@@ -24,6 +25,14 @@ const ExactlyOnce Guarantee = "exactly_once"
 // AtLeastOnce commits without transactions: nothing is lost, but a failure may show
 // outputs again, and let a value take an event in twice.
 const AtLeastOnce Guarantee = "at_least_once"
+
+// AutoInterval as CommitInterval commits as soon as the last commit of a worker has
+// ended: at once where there was none lately, at most 20 times a second when commits
+// are short, one behind the other, with what came meanwhile, when they are long.
+const AutoInterval time.Duration = -1
+
+// autoApart is from the beginning of a commit to that of the next one, at least.
+const autoApart = 50 * time.Millisecond
 
 // Config configures a Runner. The zero value of every field but Brokers is useful.
 type Config struct {
@@ -56,8 +65,9 @@ type Config struct {
 	Standbys int
 	// Workers is how many tasks are stepped at a time; 0: GOMAXPROCS.
 	Workers int
-	// CommitInterval is how long work waits for its commit; 0: 100 ms. A batch that
-	// becomes large is committed early, and where there is no work nothing is.
+	// CommitInterval is how long work waits for its commit; 0: 100 ms; AutoInterval: no
+	// longer than it must. A batch that becomes large is committed early, and where there
+	// is no work nothing is.
 	CommitInterval time.Duration
 	// TransactionTimeout is after what the broker aborts a transaction whose producer
 	// is gone; 0: 10 s.
@@ -121,7 +131,7 @@ func (c *Config) validate() error {
 		name  string
 		value time.Duration
 	}{{"CommitInterval", c.CommitInterval}, {"TransactionTimeout", c.TransactionTimeout}, {"SessionTimeout", c.SessionTimeout}} {
-		if d.value < time.Millisecond {
+		if d.value < time.Millisecond && (d.name != "CommitInterval" || d.value != AutoInterval) {
 			errs = append(errs, fmt.Errorf("runner: %s is %v; at least 1ms, or 0 for the default", d.name, d.value))
 		}
 	}
@@ -165,6 +175,15 @@ func (c *Config) wire(clientID string) wire.Options {
 	return wire.Options{Brokers: c.Brokers, ClientID: clientID, Security: c.Security, Compression: wire.Compression(c.Compression)}
 }
 
+// limits returns what a worker decides by.
+func (c *Config) limits() decide.Limits {
+	l := decide.Limits{Interval: c.CommitInterval, Records: maxRecords, Bytes: maxBytes, Patience: c.patience()}
+	if c.CommitInterval == AutoInterval {
+		l.Interval, l.Apart = 0, autoApart
+	}
+	return l
+}
+
 // patience is how long something that fails may fail again and again before the
 // runner gives up.
 func (c *Config) patience() time.Duration { return max(2*time.Minute, 2*c.SessionTimeout) }
@@ -175,7 +194,8 @@ func (c *Config) releaseWait() time.Duration { return 2 * c.TransactionTimeout }
 // rebalanceTimeout is how long the group waits for an instance to give tasks up.
 func (c *Config) rebalanceTimeout() time.Duration { return max(time.Minute, 3*c.TransactionTimeout) }
 
-// fetchWait is how long a fetch waits for records: the accuracy of the task clock.
+// fetchWait is how long a fetch waits for records: the accuracy of the task clock, and
+// what an event waits for before it can be in a commit.
 func (c *Config) fetchWait() time.Duration {
 	return min(max(c.CommitInterval/2, 5*time.Millisecond), 100*time.Millisecond)
 }

@@ -70,7 +70,8 @@ type sim struct {
 	world     *world
 	instances []*instance // nil: not running
 	static    bool
-	standbys  int // of each task
+	standbys  int           // of each task
+	interval  time.Duration // of commits
 	writers   int
 	reader    kafka.Fetcher
 	removers  []func() // of requests that are on the wire still
@@ -101,6 +102,7 @@ func simulate(t *testing.T, script simScript) (v simVerdict) {
 			gate:  newGate(), rnd: rnd, script: script, verdict: &v, trace: fnv.New64a(), began: time.Now(),
 			world: newWorld(rnd), instances: make([]*instance, 1+rnd.IntN(3)), static: rnd.IntN(2) == 0, standbys: rnd.IntN(3),
 		}
+		s.interval = []time.Duration{AutoInterval, 200 * time.Millisecond, 200 * time.Millisecond}[script.seed%3]
 		defer s.end()
 		topo, err := s.world.topology()
 		s.must(err)
@@ -161,7 +163,7 @@ func (s *sim) start(id int) {
 	}
 	s.ahead = max(s.ahead, i.skew.Load())
 	cfg := Config{
-		Workers: 1 + s.rnd.IntN(2), CommitInterval: 200 * time.Millisecond, TransactionTimeout: 2 * time.Second, SessionTimeout: 6 * time.Second, Standbys: s.standbys,
+		Workers: 1 + s.rnd.IntN(2), CommitInterval: s.interval, TransactionTimeout: 2 * time.Second, SessionTimeout: 6 * time.Second, Standbys: s.standbys,
 		now: func() time.Time { return time.Now().Add(time.Duration(i.skew.Load())) },
 	}
 	if !s.script.trace {

@@ -81,9 +81,7 @@ func newWorker(r *run, id int, p kafka.Producer, pid kafka.ProducerID) (*worker,
 	return &worker{
 		run: r, id: id, log: r.log.With("worker", id), fetcher: f,
 		mail: make(chan message), done: make(chan struct{}),
-		decide: decide.NewWorker(decide.Limits{
-			Interval: r.cfg.CommitInterval, Records: maxRecords, Bytes: maxBytes, Patience: r.cfg.patience(),
-		}),
+		decide:   decide.NewWorker(r.cfg.limits()),
 		restored: make(chan restored), releases: map[uint64]chan struct{}{},
 		committer: committer{run: r, producer: p, writer: task.Writer{ProducerID: pid.ID, Epoch: pid.Epoch}, ready: true},
 		outcomes:  make(chan outcome, 1),

@@ -8,6 +8,7 @@ import (
 // Limits are what a Worker decides by.
 type Limits struct {
 	Interval time.Duration // from the first work to its commit
+	Apart    time.Duration // from the beginning of a commit to that of the next one
 	Records  int           // of consumed input, at which it is committed early
 	Bytes    int           // likewise
 	Patience time.Duration // how long commits, or the state of a task, may fail in a row
@@ -32,6 +33,7 @@ type Worker struct {
 	canceled bool
 
 	since   time.Time // of the first work that no commit has yet
+	began   time.Time // of the last commit with work
 	records int       // consumed since
 	bytes   int
 	retry   Retry
@@ -211,6 +213,7 @@ func (w *Worker) Lost(holdings []Holding) {
 	for _, h := range holdings {
 		w.close(h)
 	}
+	w.rest()
 }
 
 // close gives a task up.
@@ -307,6 +310,9 @@ func (w *Worker) dirty() bool {
 // due returns when the next commit is to begin, if there is work.
 func (w *Worker) due() time.Time {
 	due := w.since.Add(w.limits.Interval)
+	if next := w.began.Add(w.limits.Apart); due.Before(next) {
+		due = next
+	}
 	if w.Full() || slices.ContainsFunc(w.tasks, func(t *running) bool { return t.leaving && t.dirty }) {
 		due = w.since
 	}
@@ -364,6 +370,7 @@ func (w *Worker) Passed(now time.Time) {
 		}
 	}
 	w.rest()
+	w.began = now
 	w.begin(c)
 }
 

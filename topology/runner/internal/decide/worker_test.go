@@ -17,6 +17,12 @@ type shell struct {
 	now   time.Time
 	stamp uint64
 
+	limits  decide.Limits
+	since   time.Time // of the first work that no commit has
+	began   time.Time // of the last commit with work
+	urgent  bool      // there is much work, or some of a task that is asked for
+	pausing bool      // the last commit failed: the next one may come later
+
 	restoring map[decide.Holding]bool // restores that go on
 	running   map[decide.Holding]int  // uncommitted steps
 	inFlight  map[decide.Holding]int  // steps in the commit in flight
@@ -108,9 +114,61 @@ func (s *shell) begin(c *decide.Commit) {
 			s.t.Fatalf("a commit leaves work of %v out", h)
 		}
 	}
+	if due := s.due(); s.now.Before(due) && !s.urgent {
+		s.t.Fatalf("a commit begins at %v, and is due at %v", s.now, due)
+	}
+	s.since, s.began, s.pausing = time.Time{}, s.now, false
+}
+
+// due returns when what no commit has is to be in one, if nothing is in flight.
+func (s *shell) due() time.Time {
+	due, next := s.since.Add(s.limits.Interval), s.began.Add(s.limits.Apart)
+	if due.Before(next) {
+		return next
+	}
+	return due
+}
+
+// stepped notes work of a task.
+func (s *shell) stepped(h decide.Holding) {
+	s.running[h]++
+	if s.since.IsZero() {
+		s.since = s.now
+	}
+}
+
+// undone notes that work is not there any more.
+func (s *shell) undone() {
+	for _, steps := range s.running {
+		if steps > 0 {
+			return
+		}
+	}
+	s.since = time.Time{}
+}
+
+// pass tells the time, and checks that nothing waits longer than it must.
+func (s *shell) pass() {
+	s.urgent = s.w.Full()
+	for _, asked := range s.releases {
+		for _, h := range asked {
+			s.urgent = s.urgent || s.running[h] > 0
+		}
+	}
+	s.w.Passed(s.now)
+	s.act()
+	if s.flight != nil || s.since.IsZero() || s.pausing {
+		return
+	}
+	if due := s.due(); s.urgent || !s.now.Before(due) {
+		s.t.Fatalf("no commit begins at %v, and one is due at %v, at once %v", s.now, due, s.urgent)
+	} else if at, ok := s.w.Wake(); !ok || due.Before(at) {
+		s.t.Fatalf("it wants to be woken at %v, %v, and a commit is due at %v", at, ok, due)
+	}
 }
 
 func (s *shell) drop(h decide.Holding, kind decide.ActionKind) {
+	defer s.undone()
 	if kind == decide.Close {
 		if n := s.running[h] + s.inFlight[h]; n > 0 && s.flight != nil && !s.lost[h] {
 			s.t.Fatalf("%v is given up with work", h)
@@ -204,6 +262,7 @@ func (s *shell) end(out decide.Outcome) decide.Verdict {
 		}
 		return verdict
 	}
+	s.pausing = true
 	for _, h := range c.Parts {
 		s.doubtful[h] = out.Fate == decide.Unknown
 	}
@@ -221,12 +280,16 @@ func (s *shell) end(out decide.Outcome) decide.Verdict {
 }
 
 // Whatever happens, a Worker commits one thing at a time, all of it, for all its
-// tasks; applies what was committed and nothing else; and gives up what is asked for.
+// tasks, when it is due, not sooner unless it is urgent, and not later; applies what was
+// committed and nothing else; and gives up what is asked for.
 func TestAWorkerKeepsItsWord(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limits := decide.Limits{Interval: 100 * time.Millisecond, Records: 50, Bytes: 5000, Patience: time.Hour}
+		if rapid.Bool().Draw(t, "auto") {
+			limits.Interval, limits.Apart = 0, 50*time.Millisecond
+		}
 		s := &shell{
-			t: t, w: decide.NewWorker(limits), now: time.Unix(1000, 0),
+			t: t, w: decide.NewWorker(limits), limits: limits, now: time.Unix(1000, 0),
 			restoring: map[decide.Holding]bool{}, running: map[decide.Holding]int{}, inFlight: map[decide.Holding]int{}, wanted: map[decide.Holding]bool{},
 			failed: map[decide.Holding]bool{}, lost: map[decide.Holding]bool{}, mine: map[decide.Holding]bool{}, doubtful: map[decide.Holding]bool{}, reopened: map[decide.Holding]bool{}, releases: map[uint64][]decide.Holding{}, until: map[uint64]time.Time{},
 		}
@@ -253,14 +316,15 @@ func TestAWorkerKeepsItsWord(t *testing.T) {
 					}
 				}
 				if h, ok := s.pick("stepped", active); ok && !s.w.Full() {
-					changed := rapid.Bool().Draw(t, "changed")
-					if changed {
-						s.running[h]++
+					if rapid.Bool().Draw(t, "changed") {
+						s.stepped(h)
+						s.w.Stepped(h, rapid.IntRange(0, 30).Draw(t, "records"), 10, true, s.now)
+					} else {
+						s.w.Stepped(h, 0, 0, false, s.now)
 					}
-					s.w.Stepped(h, rapid.IntRange(0, 30).Draw(t, "records"), 10, changed, s.now)
 				}
 			case 5:
-				s.now = s.now.Add(time.Duration(rapid.IntRange(1, 400).Draw(t, "ms")) * time.Millisecond)
+				s.now = s.now.Add(time.Duration(rapid.OneOf(rapid.IntRange(1, 60), rapid.IntRange(1, 400)).Draw(t, "ms")) * time.Millisecond)
 			case 6:
 				if h, ok := s.pick("revoked", s.held()); ok {
 					release++
@@ -303,8 +367,7 @@ func TestAWorkerKeepsItsWord(t *testing.T) {
 				}
 			}
 			s.act()
-			s.w.Passed(s.now)
-			s.act()
+			s.pass()
 			if at, ok := s.w.Wake(); ok && at.Before(s.now) && s.flight == nil {
 				t.Fatalf("it wants to be woken at %v, and it is %v", at, s.now)
 			}
@@ -326,13 +389,14 @@ func (s *shell) settle() {
 				delete(s.doubtful, h)
 			}
 		}
-		s.w.Passed(s.now)
-		s.act()
+		s.pass()
 		if s.flight != nil {
 			s.end(decide.Outcome{Fate: decide.Committed})
 		}
-		s.w.Passed(s.now)
-		s.act()
+		s.pass()
+	}
+	if s.w.Full() {
+		s.t.Fatal("at rest it steps no more")
 	}
 	uncommitted := 0
 	for _, steps := range s.running {
@@ -378,5 +442,73 @@ func TestAFailedTaskIsRestoredAfterAnUnknownFate(t *testing.T) {
 	}
 	if !slices.Equal(again, []decide.Holding{b}) {
 		t.Fatalf("to be restored: %v", again)
+	}
+}
+
+// Without an interval a commit begins with the first work, but commits that are short
+// keep their distance; those that are long follow one another.
+func TestCommitsWithoutAnIntervalKeepTheirDistance(t *testing.T) {
+	start := time.Unix(1000, 0)
+	a := decide.Holding{Stamp: 1}
+	w := decide.NewWorker(decide.Limits{Apart: 50 * time.Millisecond, Records: 10, Bytes: 10, Patience: time.Hour})
+	w.Assigned([]decide.Holding{a})
+	w.Restored(a)
+	w.Take()
+	for _, c := range []struct {
+		at      int // milliseconds
+		records int // of a step with work; 0: none
+		ended   bool
+		begins  bool
+		wake    int // 0: nothing to wait for
+	}{
+		{at: 0, records: 1, begins: true},
+		{at: 5, ended: true},
+		{at: 7, records: 1, wake: 50},
+		{at: 49, records: 1, wake: 50},
+		{at: 50, begins: true},
+		{at: 60, records: 1},
+		{at: 250, ended: true, begins: true}, // a long one
+		{at: 260, ended: true},
+		{at: 400, records: 1, begins: true},
+		{at: 401, ended: true},
+		{at: 402, records: 10, begins: true}, // much work
+	} {
+		now := start.Add(time.Duration(c.at) * time.Millisecond)
+		if c.ended {
+			w.Ended(decide.Outcome{Fate: decide.Committed}, now)
+		}
+		if c.records > 0 {
+			w.Stepped(a, c.records, 0, true, now)
+		}
+		w.Passed(now)
+		begins := slices.ContainsFunc(w.Take(), func(a decide.Action) bool { return a.Kind == decide.Begin })
+		at, ok := w.Wake()
+		if begins != c.begins || ok != (c.wake > 0) || ok && !at.Equal(start.Add(time.Duration(c.wake)*time.Millisecond)) {
+			t.Errorf("at %d ms: begins %v, wakes at %v, %v", c.at, begins, at, ok)
+		}
+	}
+}
+
+// The work of a task that is lost counts no more: the worker goes on, and what comes
+// next waits as long as it should.
+func TestTheWorkOfALostTaskCountsNoMore(t *testing.T) {
+	now := time.Unix(1000, 0)
+	a, b := decide.Holding{Stamp: 1}, decide.Holding{Task: decide.Task{Partition: 1}, Stamp: 2}
+	w := decide.NewWorker(decide.Limits{Interval: time.Second, Records: 10, Bytes: 10, Patience: time.Hour})
+	w.Assigned([]decide.Holding{a, b})
+	for _, h := range []decide.Holding{a, b} {
+		w.Restored(h)
+		w.Stepped(h, 10, 10, h == a, now)
+	}
+	w.Passed(now)
+	w.Stepped(a, 10, 10, true, now) // beside the commit of the work before
+	w.Lost([]decide.Holding{a})
+	w.Ended(decide.Outcome{Fate: decide.Committed}, now)
+	if w.Full() {
+		t.Error("it steps no more")
+	}
+	w.Stepped(b, 1, 1, true, now.Add(time.Minute))
+	if at, ok := w.Wake(); !ok || !at.Equal(now.Add(time.Minute+time.Second)) {
+		t.Errorf("it wants to be woken at %v, %v", at, ok)
 	}
 }
