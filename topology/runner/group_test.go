@@ -87,6 +87,7 @@ func TestALostInstanceCommitsNothingMore(t *testing.T) {
 			if !x.broker.Kick(app, kicked) {
 				t.Fatal("nobody to kick")
 			}
+			x.feed(10, 10) // it has something to commit when it is back
 			x.eventually("a came back", func() bool { return sent.Load().ID != kicked })
 		}
 		x.drained()
