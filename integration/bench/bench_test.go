@@ -117,4 +117,23 @@ func TestTheTableSaysWhichBarsWereMissed(t *testing.T) {
 	if table.add([]result{at("floor", 100*time.Millisecond), at("streamrun", 131*time.Millisecond)}); !table.missed {
 		t.Errorf("the bar of latency is kept in\n%s", out.String())
 	}
+	auto := func(p50, p99 time.Duration) bool {
+		out.Reset()
+		table := newTable(&out, &options{rounds: 3, interval: 100 * time.Millisecond, latency: true})
+		var results []result
+		for _, slow := range []time.Duration{1, 3, 2} { // the machine, round by round
+			floor := latency{events: 1, p50: 30 * slow * time.Millisecond, p99: 60 * slow * time.Millisecond}
+			results = append(results, result{row: "floor-auto", latency: floor}, result{row: "streamrun-auto", latency: latency{events: 1, p50: p50 * slow, p99: p99 * slow}})
+		}
+		table.add(results)
+		return table.missed
+	}
+	for _, c := range []struct {
+		p50, p99 time.Duration
+		missed   bool
+	}{{33, 66, false}, {34, 66, true}, {33, 67, true}} {
+		if missed := auto(c.p50*time.Millisecond, c.p99*time.Millisecond); missed != c.missed {
+			t.Errorf("p50 %d ms, p99 %d ms: missed %v in\n%s", c.p50, c.p99, missed, out.String())
+		}
+	}
 }

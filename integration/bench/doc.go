@@ -24,6 +24,11 @@
 // streamrun: exactly_once with the state in memory, "least" under at_least_once,
 // "badger" with the state on disk.
 //
+// With -latency events come at a rate, and what is measured is the time from each to its
+// committed output. Two more rows commit as soon as their last transaction has ended, 20
+// times a second at most: "floor-auto", and "streamrun-auto" with its AutoInterval. What
+// a fetch waits for more events is 5 ms for both.
+//
 // Bars are printed with their verdict; a bar that is missed is exit code 3.
 //
 // # Non-obvious

@@ -16,6 +16,9 @@ const (
 	floorBatch   = 1000    // records of a batch that is written, at most
 	floorFetch   = 1 << 20 // bytes of a partition in one answer
 	floorMinimum = 16 << 10
+
+	autoApart = 50 * time.Millisecond // from the beginning of a commit to that of the next one
+	autoFetch = 5 * time.Millisecond  // what a fetch waits for more
 )
 
 // A loop is the floor: it reads batches from one broker, keeps its state in a map,
@@ -31,6 +34,7 @@ type loop struct {
 	parts   []*part
 	open    bool        // a transaction
 	due     *time.Timer // its end
+	began   time.Time   // the last commit
 	flying  sync.WaitGroup
 	failed  atomic.Pointer[error]
 }
@@ -117,9 +121,13 @@ func (l *loop) run(ctx context.Context) error {
 // fetch reads on and on, one answer ahead of who takes them.
 func (l *loop) fetch(ctx context.Context, answers chan<- *sarama.FetchResponse) error {
 	var next [partitions]int64
+	wait := l.interval / 2
+	if l.auto {
+		wait = autoFetch
+	}
 	for ctx.Err() == nil {
 		q := &sarama.FetchRequest{
-			Version: 11, MaxWaitTime: int32(l.interval.Milliseconds() / 2), MinBytes: floorMinimum,
+			Version: 11, MaxWaitTime: int32(wait.Milliseconds()), MinBytes: floorMinimum,
 			MaxBytes: 16 << 20, Isolation: sarama.ReadCommitted, SessionEpoch: -1,
 		}
 		for p, offset := range next {
@@ -226,7 +234,11 @@ func (l *loop) begin() error {
 		return nil
 	}
 	l.open = true
-	l.due.Reset(l.interval)
+	wait := l.interval
+	if l.auto {
+		wait = max(0, autoApart-time.Since(l.began))
+	}
+	l.due.Reset(wait)
 	return l.txn.begin()
 }
 
@@ -275,6 +287,7 @@ func (l *loop) acknowledged(a *sarama.ProduceResponse, err error) {
 
 // commit commits what was written, and the offsets.
 func (l *loop) commit() error {
+	l.began = time.Now()
 	if err := l.send(true); err != nil {
 		return err
 	}

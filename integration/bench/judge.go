@@ -63,7 +63,7 @@ func benchOn(ctx context.Context, o *options, kind string, keys int, t *table, s
 	var results []result
 	for round := range o.rounds {
 		for _, r := range rows() {
-			if !slices.Contains(o.rows, r.name) || r.apart && keys > apartKeys || r.other && o.latency {
+			if !slices.Contains(o.rows, r.name) || r.apart && keys > apartKeys || r.other && o.latency || r.quick && !o.latency {
 				continue
 			}
 			j.prefix = fmt.Sprintf("%s-%d-%s", prefix, round, r.name)

@@ -23,6 +23,7 @@ type job struct {
 	prefix   string // of all topics, groups and ids that the client makes
 	workers  int    // of streamrun
 	interval time.Duration
+	auto     bool        // commit as soon as the last transaction has ended, not by the interval
 	fail     func(error) // told of what sarama could not write
 }
 
@@ -49,6 +50,7 @@ type row struct {
 	slow  int  // it is measured with so many times fewer records
 	apart bool // not run where there are more keys than apartKeys
 	other bool // its output has no totals: its latency is not measured
+	quick bool // it is there for its latency: its cost is not measured
 	run   func(ctx context.Context, j job, m *meter) error
 }
 
@@ -65,8 +67,10 @@ func rows() []row {
 	}
 	return []row{
 		{name: "floor", run: floor(work{state: true})},
+		{name: "floor-auto", quick: true, run: auto(floor(work{state: true}))},
 		{name: "floor-ours", run: floor(work{state: true, order: true})},
 		{name: "streamrun", run: ours(totals, runner.ExactlyOnce)},
+		{name: "streamrun-auto", quick: true, run: auto(ours(totals, runner.ExactlyOnce))},
 		{name: "streamrun-least", run: ours(totals, runner.AtLeastOnce)},
 		{name: "streamrun-badger", run: func(ctx context.Context, j job, m *meter) error {
 			topo, err := totals(j, m)
@@ -86,6 +90,14 @@ func rows() []row {
 		}},
 		{name: "floor-copy", other: true, run: floor(work{})},
 		{name: "streamrun-copy", other: true, run: ours(copied, runner.ExactlyOnce)},
+	}
+}
+
+// auto runs a row that commits as soon as it may.
+func auto(run func(context.Context, job, *meter) error) func(context.Context, job, *meter) error {
+	return func(ctx context.Context, j job, m *meter) error {
+		j.auto = true
+		return run(ctx, j, m)
 	}
 }
 

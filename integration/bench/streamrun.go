@@ -63,7 +63,11 @@ func runTopology(ctx context.Context, j job, m *meter, topo *topology.Topology, 
 	if err := j.create(j.output()); err != nil {
 		return err
 	}
-	r, err := runner.New(topo, runner.Config{Brokers: []string{j.broker}, Workers: j.workers, CommitInterval: j.interval, Guarantee: g, DataDir: dir})
+	interval := j.interval
+	if j.auto {
+		interval = runner.AutoInterval
+	}
+	r, err := runner.New(topo, runner.Config{Brokers: []string{j.broker}, Workers: j.workers, CommitInterval: interval, Guarantee: g, DataDir: dir})
 	if err != nil {
 		return err
 	}

@@ -121,12 +121,16 @@ func (t *table) judge(b bar, results []result) {
 	if len(values) == 0 || values[0] < 0 {
 		return
 	}
-	verdict := "kept"
-	if median(values) > limit {
-		verdict = "MISSED"
+	fmt.Fprintf(t.out, "%-7s %s: %s, at most %.3f\n", t.verdict(median(values), limit), name, spread(values), limit)
+}
+
+// verdict notes whether a bar was kept.
+func (t *table) verdict(value, limit float64) string {
+	if value > limit {
 		t.missed = true
+		return "MISSED"
 	}
-	fmt.Fprintf(t.out, "%-7s %s: %s, at most %.3f\n", verdict, name, spread(values), limit)
+	return "kept"
 }
 
 func of(results []result, row string) (some []result) {
@@ -148,9 +152,15 @@ func each(results []result, f func(measure) float64) (values []float64) {
 func middle(results []result, f func(measure) float64) float64 { return median(each(results, f)) }
 
 // ratios returns the ratios of CPU, round by round.
-func ratios(some, against []result) (values []float64) {
-	for i := range min(len(some), len(against)) {
-		values = append(values, some[i].measure.CPU/against[i].measure.CPU)
+func ratios(some, against []result) []float64 {
+	cpu := func(m measure) float64 { return m.CPU }
+	return quotients(each(some, cpu), each(against, cpu))
+}
+
+// quotients divides values by others, round by round.
+func quotients(some, by []float64) (values []float64) {
+	for i := range min(len(some), len(by)) {
+		values = append(values, some[i]/by[i])
 	}
 	return values
 }
@@ -177,27 +187,32 @@ func (t *table) latencies(results []result) {
 	fmt.Fprintf(t.out, "\n%s broker, %d keys, %d events/s for %d s, commits each %v, %d rounds\n",
 		results[0].broker, results[0].keys, t.o.rate, t.o.seconds, t.o.interval, t.o.rounds)
 	fmt.Fprintf(t.out, "%-16s %s\n", "row", "p50 ms (spread), p99 ms (spread)")
-	ms := func(some []result, f func(latency) time.Duration) (values []float64) {
-		for _, r := range some {
-			values = append(values, float64(f(r.latency).Microseconds())/1000)
-		}
-		return values
-	}
-	p99 := func(l latency) time.Duration { return l.p99 }
 	for _, r := range rows() {
 		if some := of(results, r.name); len(some) > 0 {
-			fmt.Fprintf(t.out, "%-16s %s, %s\n", r.name, spread(ms(some, func(l latency) time.Duration { return l.p50 })), spread(ms(some, p99)))
+			fmt.Fprintf(t.out, "%-16s %s, %s\n", r.name, spread(milliseconds(some, p50)), spread(milliseconds(some, p99)))
 		}
 	}
-	ours, floor := ms(of(results, "streamrun"), p99), ms(of(results, "floor"), p99)
-	if len(ours) == 0 || len(floor) == 0 {
-		return
+	if ours, floor := milliseconds(of(results, "streamrun"), p99), milliseconds(of(results, "floor"), p99); len(ours) > 0 && len(floor) > 0 {
+		limit := max(float64(t.o.interval.Milliseconds()+30), 1.1*median(floor))
+		fmt.Fprintf(t.out, "%-7s p99 of streamrun: %.1f ms, at most %.1f\n", t.verdict(median(ours), limit), median(ours), limit)
 	}
-	limit := max(float64(t.o.interval.Milliseconds()+30), 1.1*median(floor))
-	verdict := "kept"
-	if median(ours) > limit {
-		verdict = "MISSED"
-		t.missed = true
+	ours, floor := of(results, "streamrun-auto"), of(results, "floor-auto")
+	for _, q := range []struct {
+		name string
+		of   func(latency) time.Duration
+	}{{"p50", p50}, {"p99", p99}} {
+		if of := quotients(milliseconds(ours, q.of), milliseconds(floor, q.of)); len(of) > 0 {
+			fmt.Fprintf(t.out, "%-7s %s of streamrun-auto / floor-auto: %s, at most %.3f\n", t.verdict(median(of), 1.1), q.name, spread(of), 1.1)
+		}
 	}
-	fmt.Fprintf(t.out, "%-7s p99 of streamrun: %.1f ms, at most %.1f\n", verdict, median(ours), limit)
+}
+
+func p50(l latency) time.Duration { return l.p50 }
+func p99(l latency) time.Duration { return l.p99 }
+
+func milliseconds(some []result, f func(latency) time.Duration) (values []float64) {
+	for _, r := range some {
+		values = append(values, float64(f(r.latency).Microseconds())/1000)
+	}
+	return values
 }
