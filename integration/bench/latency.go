@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -51,11 +52,12 @@ func feed(ctx context.Context, j job, s *stream, rate int, begin time.Time, tota
 	if err != nil {
 		return err
 	}
-	defer func() { _ = b.Close() }() // what is not answered is missed by the reader
+	defer func() { _ = b.Close() }() // what it has not answered it may never take
 	const step = 2 * time.Millisecond
 	tick := time.NewTicker(step)
 	defer tick.Stop()
 	var failed atomic.Pointer[error]
+	var flying sync.WaitGroup
 	for n, last := 0, int(total.Seconds()*float64(rate)); n < last; {
 		select {
 		case <-ctx.Done():
@@ -88,13 +90,19 @@ func feed(ctx context.Context, j job, s *stream, rate int, begin time.Time, tota
 		for p, rb := range batches {
 			q.AddBatch(j.input, p, rb)
 		}
+		flying.Add(1)
 		if err := b.AsyncProduce(q, func(a *sarama.ProduceResponse, err error) {
+			defer flying.Done()
 			if err = refusal(a, err); err != nil {
 				failed.CompareAndSwap(nil, &err)
 			}
 		}); err != nil {
 			return fmt.Errorf("bench: feeding: %w", err)
 		}
+	}
+	flying.Wait()
+	if err := failed.Load(); err != nil {
+		return *err
 	}
 	return nil
 }
