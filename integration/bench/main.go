@@ -87,7 +87,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	brokers := flags.String("broker", "embedded", "embedded, real (KAFKA_BROKERS, else one is started) or both with a comma")
 	keys := flags.String("keys", "100000", "how many keys, with commas")
 	chosen := flags.String("rows", strings.Join(names, ","), "the ways to do the job")
-	flags.IntVar(&o.records, "records", 1_000_000, "records that are measured, behind one of each key")
+	flags.IntVar(&o.records, "records", 3_000_000, "records that are measured, behind one of each key")
 	flags.IntVar(&o.rounds, "rounds", 7, "measurements of each row")
 	flags.IntVar(&o.workers, "workers", 1, "of streamrun")
 	flags.DurationVar(&o.interval, "interval", 100*time.Millisecond, "of commits")

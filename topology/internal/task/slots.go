@@ -2,6 +2,7 @@ package task
 
 import (
 	"fmt"
+	"unsafe"
 
 	"github.com/streamrun/streamrun/statestore"
 	"github.com/streamrun/streamrun/topology"
@@ -21,7 +22,9 @@ type slot struct {
 	taken    int64 // number of the last batch that has the row
 	size     int   // as it is counted in slots.bytes
 
-	// Where Stored and cells are as long as they fit.
+	// Where ID, Stored and cells are as long as they fit: what is used together is
+	// together. name is never written to again, as its string asks for.
+	name  [24]byte
 	small [32]byte
 	one   [1]cell
 }
@@ -95,8 +98,12 @@ func (s *slots) get(key []byte) (*slot, error) {
 }
 
 func (s *slots) load(id string) (*slot, error) {
-	sl := &slot{Entity: topology.Entity{ID: id}, used: true}
+	sl := &slot{used: true}
 	sl.Task = sl
+	if n := copy(sl.name[:], id); n == len(id) {
+		id = unsafe.String(&sl.name[0], n)
+	}
+	sl.ID = id
 	if sl.cells = sl.one[:min(s.stores, 1)]; s.stores > 1 {
 		sl.cells = make([]cell, s.stores)
 	}

@@ -2,6 +2,7 @@ package task
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/streamrun/streamrun/statestore"
@@ -55,5 +56,29 @@ func TestForgetKeepsTheLimitAndWhatIsNeeded(t *testing.T) {
 	}
 	if len(s.byKey) != 2 || s.byKey[fmt.Sprint("key-", busy)] == nil || s.byKey[fmt.Sprint("key-", dirty)] == nil {
 		t.Errorf("%d slots stay", len(s.byKey))
+	}
+}
+
+// A slot has a short key in itself, and a longer one beside it.
+func TestASlotIsNamedByItsKey(t *testing.T) {
+	t.Parallel()
+	s := newSlots(statestore.NewMemory(), 1, 0)
+	var names []string
+	for n := range 2 * len(slot{}.name) {
+		names = append(names, strings.Repeat("k", n))
+	}
+	for _, name := range names {
+		key := []byte(name)
+		sl, err := s.get(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.set(sl, 0, key, true, 0)
+		clear(key) // it is its owner's
+	}
+	for _, name := range names {
+		if sl := s.byKey[name]; sl == nil || sl.ID != name {
+			t.Errorf("key of %d bytes: slot %+v", len(name), sl)
+		}
 	}
 }
