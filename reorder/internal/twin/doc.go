@@ -71,6 +71,8 @@
 //     gap=apply holds, since it skips what is missing and the held one is not. A
 //     cycle is looked for when the event's turn comes, along held events; the depth
 //     is the number of held causes. on_timeout hold and rebuild go on waiting.
+//   - Of the letters of one number the event that had it is re-driven before those that
+//     were in conflict with it.
 //   - A re-drive in which the process dies goes on after the restart. It passes over
 //     numbers applied ahead too. What it has not filled is missing when it ends: then
 //     timers start and rebuilds are asked for. Under latest-wins a letter can be next while it

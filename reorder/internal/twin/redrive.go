@@ -60,13 +60,22 @@ func (t *Twin) redrive(name string) {
 }
 
 // firstLetter returns the first letter, in the order of the contract, that can
-// still be applied in its turn, or -1.
+// still be applied in its turn, or -1. Of one number the event that had it comes
+// before those that were in conflict with it.
 func (t *Twin) firstLetter(e *entity) int {
 	var first *delivery
+	contested := false // first was in conflict
 	for _, l := range e.letters {
-		d := t.deliveries[l.n]
-		if t.canBeNext(e, l) && (first == nil || t.before(d, first)) {
-			first = d
+		if !t.canBeNext(e, l) {
+			continue
+		}
+		d, conflict := t.deliveries[l.n], l.reason == policies.ReasonSequenceConflict
+		earlier := first == nil || t.before(d, first)
+		if first != nil && conflict != contested && d.Sequence == first.Sequence {
+			earlier = contested
+		}
+		if earlier {
+			first, contested = d, conflict
 		}
 	}
 	if first == nil {
