@@ -64,25 +64,16 @@ func (s *Sequencer) fireCausal() {
 	e := s.held.Get(x.causal.number)
 	switch s.contract.OnTimeout {
 	case policies.OnTimeoutSkip:
-		if s.row.retrying() {
-			s.again18()
-			return
-		}
 		s.apply(e, tryUnordered, false)
 	case policies.OnTimeoutRebuild, policies.OnTimeoutHold: // the cause is no event of the entity: no rebuild brings it
 		x.causal.on = false
 		s.alarm(e.Number, 18)
 	default:
-		if !s.parkable(e, 1) {
-			s.again18()
+		if !s.parkable(e, 1) { // asked again a little later
+			c := &x.causal
+			c.on, c.due, c.arm = true, s.now+s.delay, s.arm()
 			return
 		}
 		s.parkWith(e, policies.ReasonCauseTimeout, 18)
 	}
-}
-
-// again18 asks again a little later: the entity waits, or letters do not fit.
-func (s *Sequencer) again18() {
-	c := &s.row.rare.causal
-	c.on, c.due, c.arm = true, s.now+s.delay, s.arm()
 }

@@ -228,7 +228,7 @@ func (r *Row) timer() (first timer) {
 	if x.hole.on {
 		first = x.hole
 	}
-	if x.causal.on && (!first.on || x.causal.before(first)) {
+	if x.causal.on && !r.retrying() && (!first.on || x.causal.before(first)) { // what waits for a cause waits for a local retry too
 		first = x.causal
 	}
 	for _, e := range x.tries {

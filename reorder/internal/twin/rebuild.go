@@ -172,6 +172,7 @@ func (t *Twin) foldSequence(live, shadow *entity, log []scenario.Event) {
 		if ev.Epoch > live.epoch || s < live.start || slices.Contains(numbers, s) || conflicts && !live.holds(ev.ID) {
 			continue
 		}
+		claimed, void := shadow.void[s]
 		delete(shadow.void, s)
 		giveUpTo(s)
 		isNext := s == shadow.next()
@@ -193,6 +194,9 @@ func (t *Twin) foldSequence(live, shadow *entity, log []scenario.Event) {
 			shadow.holes = shadow.holes.and(shadow.undecided(s))
 			shadow.pass(s)
 		default:
+			if void { // the log's event is not taken, so it claims nothing
+				shadow.void[s] = claimed
+			}
 			continue
 		}
 		numbers = append(numbers, s)
