@@ -115,7 +115,7 @@ func (o *outside) CauseApplied(id string) bool { return o.causes.applied.has(has
 // CauseOf implements Outside.
 func (o *outside) CauseOf(id string) (cause string, held bool) {
 	e := o.causes.held[hashID(id)]
-	if e == nil {
+	if e == nil || e.state != stateHeld { // the index hears at the end of a step what left it
 		return "", false
 	}
 	return e.Causation, true
