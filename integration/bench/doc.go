@@ -9,6 +9,7 @@
 //	go run ./integration/bench -broker embedded,real -latency
 //	go run ./integration/bench -zipf -rows floor,streamrun-badger
 //	go run ./integration/bench -rows floor,streamrun -rounds 3 -profile DIR
+//	go run ./integration/bench -restore -records 10000000 -keys 1000000 -rounds 5
 //
 // The broker is a process of its own; each measurement is another process, which
 // reads a topic that was filled before: first every key once, then keys at random.
@@ -28,6 +29,10 @@
 // committed output. Two more rows commit as soon as their last transaction has ended, 20
 // times a second at most: "floor-auto", and "streamrun-auto" with its AutoInterval. What
 // a fetch waits for more events is 5 ms for both.
+//
+// With -restore it fills a changelog once, in committed transactions, and reads it back:
+// into a map, by a loop on the requests of sarama, and as a runner that starts does, into
+// memory and into Badger, from the first task that is to be restored to the last that is.
 //
 // Bars are printed with their verdict; a bar that is missed is exit code 3.
 //

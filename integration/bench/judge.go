@@ -53,6 +53,9 @@ func benchOn(ctx context.Context, o *options, kind string, keys int, t *table, s
 	if err := createTopic(j.broker, admin, j.input); err != nil {
 		return err
 	}
+	if o.restore {
+		return measureRestore(ctx, o, j, kind, keys, t, stderr)
+	}
 	if !o.latency {
 		fmt.Fprintf(stderr, "%s, %d keys: filling the input\n", kind, keys)
 		// Behind the last record that is measured there is more, so that nobody runs dry.

@@ -41,6 +41,7 @@ type options struct {
 	workers  int
 	interval time.Duration
 	latency  bool
+	restore  bool
 	rate     int
 	seconds  int
 	profile  string
@@ -92,6 +93,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.IntVar(&o.workers, "workers", 1, "of streamrun")
 	flags.DurationVar(&o.interval, "interval", 100*time.Millisecond, "of commits")
 	flags.BoolVar(&o.latency, "latency", false, "measure latency, not cost")
+	flags.BoolVar(&o.restore, "restore", false, "measure how fast state is read back, from a changelog of -records records")
 	flags.IntVar(&o.rate, "rate", 5000, "of latency: events a second")
 	flags.IntVar(&o.seconds, "seconds", 10, "of latency: how long each measurement takes, behind 3 seconds")
 	flags.StringVar(&o.profile, "profile", "", "directory for profiles of the clients")
@@ -117,6 +119,9 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 			return nil, fmt.Errorf("-keys %s: it is a number from 1 on", k)
 		}
 		o.keys = append(o.keys, n)
+	}
+	if o.restore && o.latency {
+		return nil, errors.New("-restore and -latency are two runs")
 	}
 	if o.records < 1 || o.rounds < 1 || o.workers < 1 || o.rate < 1 || o.seconds < 1 || o.interval < time.Millisecond {
 		return nil, errors.New("-records, -rounds, -workers, -rate and -seconds are at least 1, -interval 1ms")

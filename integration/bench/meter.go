@@ -49,6 +49,15 @@ func (m *meter) add(n int) {
 	}
 }
 
+// start begins a measurement that ends with finish, not with a number of records.
+func (m *meter) start() { m.begin = m.take() }
+
+// finish ends the measurement of so many records.
+func (m *meter) finish(records int64) {
+	m.warm, m.last, m.end = 0, records, m.take()
+	close(m.done)
+}
+
 func (m *meter) take() sample {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -78,6 +87,7 @@ func written() int64 {
 
 // A measure is what one record cost.
 type measure struct {
+	Records int64   `json:"records"`
 	Rate    float64 `json:"rate"`    // records a second
 	CPU     float64 `json:"cpu"`     // nanoseconds
 	Mallocs float64 `json:"mallocs"` // a record
@@ -90,7 +100,8 @@ func (m *meter) measure(workers int) measure {
 	n := float64(m.last - m.warm)
 	wall := m.end.at.Sub(m.begin.at).Seconds()
 	out := measure{
-		Rate: n / wall, CPU: float64(m.end.cpu-m.begin.cpu) / n,
+		Records: m.last - m.warm,
+		Rate:    n / wall, CPU: float64(m.end.cpu-m.begin.cpu) / n,
 		Mallocs: float64(m.end.mallocs-m.begin.mallocs) / n, Alloc: float64(m.end.bytes-m.begin.bytes) / n,
 		Written: float64(m.end.written-m.begin.written) / n, Waiting: -1,
 	}
