@@ -5,7 +5,7 @@ type Backend interface {
 	// Get returns the row, or nil. It is valid until the next Apply.
 	Get(key []byte) ([]byte, error)
 	// Apply writes and deletes rows, and with them the changelog positions that they
-	// stand for. It keeps none of the slices.
+	// stand for. The last Put of a key wins. It keeps none of the slices.
 	Apply(puts []Put, positions []Position) error
 	// Scan calls f for every row whose key starts with the prefix, in key order,
 	// until f returns an error. Both slices are valid during the call.

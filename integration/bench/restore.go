@@ -97,7 +97,8 @@ func restoreInMap(ctx context.Context, j job, m *meter) error {
 		failed <- fetchUpTo(ctx, b, j.changelog(), ends, answers)
 	}()
 	var n int64
-	state := map[string][]byte{}
+	index := map[string]int32{}
+	var state [][]byte
 	for a := range answers {
 		for p := range int32(partitions) {
 			block := a.GetBlock(j.changelog(), p)
@@ -109,12 +110,13 @@ func restoreInMap(ctx context.Context, j job, m *meter) error {
 					continue
 				}
 				for _, r := range set.RecordBatch.Records {
-					v, ok := state[string(r.Key)]
-					if ok && cap(v) >= len(r.Value) {
-						state[string(r.Key)] = append(v[:0], r.Value...)
-					} else {
-						state[string(r.Key)] = append([]byte(nil), r.Value...)
+					i, ok := index[string(r.Key)]
+					if !ok {
+						i = int32(len(state))
+						index[string(r.Key)] = i
+						state = append(state, nil)
 					}
+					state[i] = append(state[i][:0], r.Value...)
 					n++
 				}
 			}

@@ -10,28 +10,31 @@ import (
 
 // Restore folds records of one changelog of a plan into the rows of a backend; the
 // last record of a key wins, and a null value deletes. position is the offset that
-// follows the records. The backend belongs to a task that is not open.
+// follows the records. The backend belongs to a task that is not open. After an error
+// it may have some of the records.
 func (p *Plan) Restore(backend statestore.Backend, changelog int, partition int32, records []record.Record, position int64) error {
 	cl := p.Changelogs[changelog]
-	f := folder{backend: backend, rows: make(map[string][]byte), parts: make([][]byte, 1+len(p.Sub.Stores))}
+	f := folder{backend: backend, alone: len(p.Changelogs) == 1, parts: make([][]byte, 1+len(p.Sub.Stores))}
 	for i := range records {
 		r := &records[i]
+		entity, slot := r.Key, true
 		if cl.part == 0 {
-			entity, ok := p.order.EntityOf(r.Key)
-			if !ok {
-				f.set(append([]byte{statestore.KindOrder}, r.Key...), r.Value)
-				continue
-			}
-			if err := f.setPart(entity, 0, r.Value); err != nil {
-				return fmt.Errorf("task: restoring %s-%d@%d: %w", cl.Topic, partition, r.Offset, err)
-			}
-			continue
+			entity, slot = p.order.EntityOf(r.Key)
 		}
-		if err := f.setPart(r.Key, cl.part, r.Value); err != nil {
+		var err error
+		if slot {
+			err = f.setPart(entity, cl.part, r.Value)
+		} else {
+			f.set(f.key(statestore.KindOrder, r.Key), r.Value)
+		}
+		if err == nil && len(f.puts) == foldRows {
+			err = f.apply(nil)
+		}
+		if err != nil {
 			return fmt.Errorf("task: restoring %s-%d@%d: %w", cl.Topic, partition, r.Offset, err)
 		}
 	}
-	return backend.Apply(f.puts(), []statestore.Position{{Topic: cl.Topic, Partition: partition, Offset: position}})
+	return f.apply([]statestore.Position{{Topic: cl.Topic, Partition: partition, Offset: position}})
 }
 
 // Layout tells how the rows of the plan's tasks are made up: rows that were written
@@ -44,46 +47,56 @@ func (p *Plan) Layout() string {
 	return strings.Join(words, " ")
 }
 
-// folder collects the rows of one Restore.
+// foldRows is how many rows are applied at a time.
+const foldRows = 64
+
+// folder collects rows until they are applied.
 type folder struct {
 	backend statestore.Backend
-	rows    map[string][]byte
-	keys    []string // in the order of their first change
+	alone   bool // no row has a part of another changelog
 	parts   [][]byte
+
+	puts  []statestore.Put
+	bytes []byte // of the keys and rows of puts
+}
+
+// key keeps the key of a row.
+func (f *folder) key(kind byte, key []byte) []byte {
+	from := len(f.bytes)
+	f.bytes = append(append(f.bytes, kind), key...)
+	return f.bytes[from:len(f.bytes):len(f.bytes)]
 }
 
 func (f *folder) set(key, row []byte) {
-	if _, ok := f.rows[string(key)]; !ok {
-		f.keys = append(f.keys, string(key))
-	}
-	f.rows[string(key)] = row
+	f.puts = append(f.puts, statestore.Put{Key: key, Row: row})
 }
 
-func (f *folder) setPart(key []byte, part int, value []byte) error {
-	k := append([]byte{statestore.KindSlot}, key...)
-	row, ok := f.rows[string(k)]
-	if !ok {
-		var err error
-		if row, err = f.backend.Get(k); err != nil {
+// setPart changes a part of a row, and keeps what others wrote of it.
+func (f *folder) setPart(entity []byte, part int, value []byte) error {
+	key := f.key(statestore.KindSlot, entity)
+	if !f.alone {
+		// What is not applied yet changes no other part: it is of the same changelog.
+		row, err := f.backend.Get(key)
+		if err != nil {
+			return err
+		}
+		if err := statestore.DecodeRow(row, f.parts); err != nil {
 			return err
 		}
 	}
-	if err := statestore.DecodeRow(row, f.parts); err != nil {
-		return err
-	}
 	f.parts[part] = value
-	if next := statestore.AppendRow(nil, f.parts); len(next) > 0 {
-		f.set(k, next)
-	} else {
-		f.set(k, nil)
+	from := len(f.bytes)
+	f.bytes = statestore.AppendRow(f.bytes, f.parts)
+	row := f.bytes[from:len(f.bytes):len(f.bytes)]
+	if len(row) == 0 {
+		row = nil
 	}
+	f.set(key, row)
 	return nil
 }
 
-func (f *folder) puts() []statestore.Put {
-	puts := make([]statestore.Put, 0, len(f.keys))
-	for _, k := range f.keys {
-		puts = append(puts, statestore.Put{Key: []byte(k), Row: f.rows[k]})
-	}
-	return puts
+func (f *folder) apply(positions []statestore.Position) error {
+	err := f.backend.Apply(f.puts, positions)
+	f.puts, f.bytes = f.puts[:0], f.bytes[:0]
+	return err
 }
