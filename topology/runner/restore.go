@@ -35,7 +35,8 @@ func (w *worker) startRestore(ctx context.Context, holdings []decide.Holding) {
 		tasks[i] = newRestore(h, w.plans[h.Sub])
 	}
 	w.flights.Go(func() {
-		r := restorer{run: w.run, began: w.cfg.now(), deliver: func(r restored) {
+		now := w.cfg.now()
+		r := restorer{run: w.run, began: now, said: now, deliver: func(r restored) {
 			select {
 			case w.restored <- r:
 			case <-ctx.Done():
@@ -91,6 +92,11 @@ type changelog struct {
 	next, end int64
 	moved     time.Time // when next moved last
 	stable    int64
+
+	began   time.Time
+	first   int64 // next as it was then
+	records int64 // read since
+	bytes   int64
 }
 
 func newRestore(h decide.Holding, p *task.Plan) *restore { return &restore{Holding: h, plan: p} }
@@ -123,7 +129,7 @@ func (t *restore) start(now time.Time, committed map[record.TopicPartition]kafka
 		if err != nil {
 			return err
 		}
-		t.changelogs = append(t.changelogs, changelog{TopicPartition: tp, next: next, end: m.HighWater, moved: now, stable: m.LastStable})
+		t.changelogs = append(t.changelogs, changelog{TopicPartition: tp, next: next, end: m.HighWater, moved: now, stable: m.LastStable, began: now, first: next})
 	}
 	return nil
 }
@@ -155,6 +161,7 @@ func (t *restore) moved(committed map[record.TopicPartition]kafka.CommittedOffse
 type restorer struct {
 	*run
 	began   time.Time
+	said    time.Time // when it last said how far it is
 	fetcher kafka.Fetcher
 	deliver func(restored)
 }
@@ -303,6 +310,8 @@ func (r *restorer) read(ctx context.Context, todo []*restore) error {
 				c.next, c.moved = f.Next, now
 			}
 			c.stable = f.LastStable
+			c.records += int64(len(f.Records))
+			c.bytes += int64(f.Bytes)
 			t.records += int64(len(f.Records))
 			t.bytes += int64(f.Bytes)
 			r.watch.set.Restored(r.name(t.Task), metrics.Produced{Records: int64(len(f.Records)), Bytes: int64(f.Bytes)}, t.left())
@@ -314,6 +323,7 @@ func (r *restorer) read(ctx context.Context, todo []*restore) error {
 				"find its producer, or abort it (kafka-transactions.sh)", c.Topic, c.Partition, c.stable, c.end, wait)
 		}
 	}
+	r.sayProgress(todo, now)
 	if records > 0 {
 		r.status.update(func(s *State) { s.Records += records; s.Bytes += bytes })
 	}
