@@ -318,7 +318,7 @@ func measureRestore(ctx context.Context, o *options, j job, kind string, keys in
 			if got.measure, err = measureCost(ctx, o, j, r, 0); err != nil {
 				return err
 			}
-			if n := int64(got.measure.Records); n < filled || n > filled+first {
+			if n := got.measure.Records; n < filled || n > filled+first {
 				return fmt.Errorf("bench: %s read %d records, and %d to %d were written", r.name, n, filled, filled+first)
 			}
 			fmt.Fprintf(stderr, "%s, %d keys, round %d: %s\n", kind, keys, round+1, got)

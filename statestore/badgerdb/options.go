@@ -22,7 +22,7 @@ type Options struct {
 	// begins; when all of it is not, Apply waits. 0 means 64 MiB.
 	MemoryBytes int
 	// RestoreBytes takes the place of MemoryBytes until Live is called; a flush then
-	// begins at three quarters. The more of a restore is in memory, the more writes to
+	// begins when it is nearly full. The more of a restore is in memory, the more writes to
 	// one key become one. 0 means 128 MiB.
 	RestoreBytes int
 
@@ -61,5 +61,5 @@ func (o Options) bounds(live bool) bounds {
 	if live {
 		return bounds{o.MemoryBytes, o.MemoryBytes / 2, o.MemoryBytes}
 	}
-	return bounds{o.RestoreBytes, o.RestoreBytes / 4 * 3, o.RestoreBytes}
+	return bounds{o.RestoreBytes, o.RestoreBytes / 16 * 15, o.RestoreBytes}
 }
