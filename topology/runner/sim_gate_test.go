@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -17,13 +18,22 @@ import (
 // A gate stands between instances and the broker: every request, every answer and
 // every word of the group waits in it until the simulation lets it pass. So one thing
 // happens at a time, and which one is drawn.
+//
+// Behind it is a door at the broker. One thing that happens may have several goroutines
+// look at the broker at the same time: all that a marker wakes, a member that is thrown
+// out and those that stay. They stand at the door until everything else is at rest, and
+// are let in one by one, in an order that is drawn too.
 type gate struct {
-	mu      sync.Mutex // guards waiting
+	mu      sync.Mutex // guards waiting and turns
 	waiting []*passage
+	turns   []*passage    // at the door
 	arrived chan struct{} // 1 deep: something waits
+	knocked chan struct{} // 1 deep: somebody is at the door
 }
 
-func newGate() *gate { return &gate{arrived: make(chan struct{}, 1)} }
+func newGate() *gate {
+	return &gate{arrived: make(chan struct{}, 1), knocked: make(chan struct{}, 1)}
+}
 
 // A passage is something that waits in the gate.
 type passage struct {
@@ -74,6 +84,48 @@ func (g *gate) let(p *passage) {
 	close(p.open)
 }
 
+// turn takes somebody from the door, drawn by rnd; nil: nobody is there.
+func (g *gate) turn(rnd *rand.Rand) *passage {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.turns) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(g.turns, comparePassages)
+	n := rnd.IntN(len(g.turns))
+	p := g.turns[n]
+	g.turns = slices.Delete(g.turns, n, n+1)
+	return p
+}
+
+// callKey is what the context of a call has its call and what it is about under.
+type callKey struct{}
+
+// turn stands at the door of the broker; it is a mem.Turn.
+func (i *instance) turn(ctx context.Context, kind string) {
+	about, _ := ctx.Value(callKey{}).(string)
+	p := &passage{who: i, call: kind, about: about, open: make(chan struct{})}
+	i.gate.mu.Lock()
+	i.gate.turns = append(i.gate.turns, p)
+	i.gate.mu.Unlock()
+	select {
+	case i.gate.knocked <- struct{}{}:
+	default:
+	}
+	select {
+	case <-p.open:
+	case <-i.dead:
+		i.gate.leave(p)
+	}
+}
+
+// leave is for those who do not wait for their turn any more.
+func (g *gate) leave(p *passage) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.turns = slices.DeleteFunc(g.turns, func(o *passage) bool { return o == p })
+}
+
 // errDead is what a process hears of the world after its end.
 var errDead = errors.New("sim: the process is dead")
 
@@ -98,11 +150,11 @@ func (i *instance) wait(ctx context.Context, call, about string, answer bool) er
 }
 
 // call is one call through the gate: the request waits, then its answer.
-func (i *instance) call(ctx context.Context, call, about string, do func() error) error {
+func (i *instance) call(ctx context.Context, call, about string, do func(context.Context) error) error {
 	if err := i.wait(ctx, call, about, false); err != nil {
 		return err
 	}
-	err := do()
+	err := do(context.WithValue(ctx, callKey{}, call+" "+about))
 	if dead := i.wait(ctx, call, about, true); dead != nil {
 		return dead
 	}
@@ -143,25 +195,25 @@ type gatedProducer struct {
 }
 
 func (p *gatedProducer) Init(ctx context.Context) (id kafka.ProducerID, err error) {
-	err = p.who.call(ctx, "Init", p.id, func() (err error) { id, err = p.Producer.Init(ctx); return err })
+	err = p.who.call(ctx, "Init", p.id, func(ctx context.Context) (err error) { id, err = p.Producer.Init(ctx); return err })
 	return id, err
 }
 
 func (p *gatedProducer) Produce(ctx context.Context, outputs ...[]record.Output) error {
-	return p.who.call(ctx, "Produce", p.id, func() error { return p.Producer.Produce(ctx, outputs...) })
+	return p.who.call(ctx, "Produce", p.id, func(ctx context.Context) error { return p.Producer.Produce(ctx, outputs...) })
 }
 
 func (p *gatedProducer) Flush(ctx context.Context) (acked map[record.TopicPartition]int64, err error) {
-	err = p.who.call(ctx, "Flush", p.id, func() (err error) { acked, err = p.Producer.Flush(ctx); return err })
+	err = p.who.call(ctx, "Flush", p.id, func(ctx context.Context) (err error) { acked, err = p.Producer.Flush(ctx); return err })
 	return acked, err
 }
 
 func (p *gatedProducer) SendOffsets(ctx context.Context, group string, m kafka.Member, o []kafka.CommittedOffset) error {
-	return p.who.call(ctx, "SendOffsets", p.id, func() error { return p.Producer.SendOffsets(ctx, group, m, o) })
+	return p.who.call(ctx, "SendOffsets", p.id, func(ctx context.Context) error { return p.Producer.SendOffsets(ctx, group, m, o) })
 }
 
 func (p *gatedProducer) End(ctx context.Context, commit bool) error {
-	return p.who.call(ctx, "End", p.id, func() error { return p.Producer.End(ctx, commit) })
+	return p.who.call(ctx, "End", p.id, func(ctx context.Context) error { return p.Producer.End(ctx, commit) })
 }
 
 type gatedAdmin struct {
@@ -170,12 +222,15 @@ type gatedAdmin struct {
 }
 
 func (a *gatedAdmin) Committed(ctx context.Context, group string, parts []record.TopicPartition, stable bool) (got map[record.TopicPartition]kafka.CommittedOffset, err error) {
-	err = a.who.call(ctx, "Committed", fmt.Sprint(parts), func() (err error) { got, err = a.Admin.Committed(ctx, group, parts, stable); return err })
+	err = a.who.call(ctx, "Committed", fmt.Sprint(parts), func(ctx context.Context) (err error) {
+		got, err = a.Admin.Committed(ctx, group, parts, stable)
+		return err
+	})
 	return got, err
 }
 
 func (a *gatedAdmin) EndOffsets(ctx context.Context, parts []record.TopicPartition) (got map[record.TopicPartition]kafka.Marks, err error) {
-	err = a.who.call(ctx, "EndOffsets", fmt.Sprint(parts), func() (err error) { got, err = a.Admin.EndOffsets(ctx, parts); return err })
+	err = a.who.call(ctx, "EndOffsets", fmt.Sprint(parts), func(ctx context.Context) (err error) { got, err = a.Admin.EndOffsets(ctx, parts); return err })
 	return got, err
 }
 
@@ -185,7 +240,7 @@ type gatedFetcher struct {
 }
 
 func (f *gatedFetcher) Fetch(ctx context.Context, positions []kafka.Position) (got []kafka.Fetched, err error) {
-	err = f.who.call(ctx, "Fetch", fmt.Sprint(positions), func() (err error) { got, err = f.Fetcher.Fetch(ctx, positions); return err })
+	err = f.who.call(ctx, "Fetch", fmt.Sprint(positions), func(ctx context.Context) (err error) { got, err = f.Fetcher.Fetch(ctx, positions); return err })
 	return got, err
 }
 

@@ -63,6 +63,7 @@ type sim struct {
 	*bench
 	*gate
 	rnd       *rand.Rand
+	order     *rand.Rand // draws whose turn it is
 	script    simScript
 	verdict   *simVerdict
 	trace     hash.Hash64
@@ -99,7 +100,7 @@ func simulate(t *testing.T, script simScript) (v simVerdict) {
 		delay := []time.Duration{0, 20 * time.Millisecond, 2 * time.Second}[rnd.IntN(3)]
 		s := &sim{
 			bench: newBench(simTB{t}, partitions, mem.Options{Seed: script.seed, MarkerDelay: delay}),
-			gate:  newGate(), rnd: rnd, script: script, verdict: &v, trace: fnv.New64a(), began: time.Now(),
+			gate:  newGate(), rnd: rnd, order: rand.New(rand.NewPCG(script.seed, 5)), script: script, verdict: &v, trace: fnv.New64a(), began: time.Now(),
 			world: newWorld(rnd), instances: make([]*instance, 1+rnd.IntN(3)), static: rnd.IntN(2) == 0, standbys: rnd.IntN(3),
 		}
 		s.interval = []time.Duration{AutoInterval, 200 * time.Millisecond, 200 * time.Millisecond}[script.seed%3]
@@ -174,6 +175,7 @@ func (s *sim) start(id int) {
 	}
 	s.say("start %d", id)
 	s.instances[id] = i
+	s.connect = func() kafka.Cluster { return s.broker.ConnectInTurn(i.turn) }
 	i.process = s.bench.start(cfg, func(c kafka.Cluster) kafka.Cluster { return &gated{c, i} })
 }
 
@@ -198,10 +200,10 @@ func (s *sim) chaos() {
 	s.start(0)
 	steps := 200 + s.rnd.IntN(200)
 	for range steps {
-		synctest.Wait()
+		s.rest()
 		s.ended()
 		s.observe()
-		synctest.Wait() // for what was due when the broker was looked at
+		s.rest() // for what was due when the broker was looked at
 		roll := s.rnd.IntN(1000)
 		switch {
 		case roll < 60:
@@ -225,6 +227,19 @@ func (s *sim) chaos() {
 		default:
 			s.pass()
 		}
+	}
+}
+
+// rest waits until nothing moves any more without the simulation, and nobody stands at
+// the broker's door.
+func (s *sim) rest() {
+	for {
+		synctest.Wait()
+		p := s.gate.turn(s.order)
+		if p == nil {
+			return
+		}
+		close(p.open)
 	}
 }
 
@@ -333,9 +348,16 @@ func (s *sim) forArrival(d time.Duration, early bool) {
 	if early {
 		arrived = s.arrived
 	}
-	select {
-	case <-arrived:
-	case <-time.After(d):
+	over := time.After(d)
+	for {
+		select {
+		case <-arrived:
+			return
+		case <-over:
+			return
+		case <-s.knocked: // whatever else is true by now is so after it too
+			s.rest()
+		}
 	}
 }
 
@@ -373,7 +395,7 @@ func (s *sim) strike(p *passage) {
 	remove := s.broker.Inject(f)
 	s.say("%v", p)
 	s.let(p)
-	synctest.Wait()
+	s.rest()
 	answered := slices.ContainsFunc(s.list(), func(o *passage) bool { return o.who == p.who && o.call == p.call && o.about == p.about && o.answer })
 	if f.Outcome == mem.LostLater && !answered {
 		s.removers = append(s.removers, remove)
@@ -413,10 +435,10 @@ func (s *sim) calm() {
 	s.write(s.world.feed(s.rnd, 3, s.note))
 	limit := time.Now().Add(5 * time.Minute)
 	for quiet := 0; quiet < 3; {
-		synctest.Wait()
+		s.rest()
 		s.ended()
 		s.observe()
-		synctest.Wait()
+		s.rest()
 		if !slices.ContainsFunc(s.instances, func(i *instance) bool { return i != nil }) {
 			s.start(0)
 			continue

@@ -135,7 +135,7 @@ var errClosed = errors.New("mem: closed")
 // context ends or the handle is closed.
 func (b *Broker) await(ctx context.Context, h *handle, limit time.Time, ready func(now time.Time) bool) error {
 	for {
-		b.mu.Lock()
+		h.lock(ctx)
 		if h.closed() {
 			b.mu.Unlock()
 			return errClosed

@@ -25,7 +25,9 @@
 //  1. All state is guarded by the one mutex of the Broker; no goroutine belongs
 //     to it. What is due (markers, transaction and session timeouts, the end of a
 //     rebalance) happens at the next call or wait, in order of its time.
-//  2. The same calls at the same times with the same seed give the same answers.
+//  2. The same calls at the same times with the same seed give the same answers. Which
+//     of several calls at one time is first is up to the scheduler of goroutines, or to
+//     the Turn of ConnectInTurn.
 //  3. Records in a log are never written again: fetches hand out parts of it.
 //  4. Every wait ends with its context and with Close, and waits on channels
 //     only, so that testing/synctest can move time.

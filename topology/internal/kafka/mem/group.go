@@ -59,7 +59,7 @@ func (g *groupMember) Run(ctx context.Context, h kafka.GroupHandler) error {
 			if len(s.has) > 0 {
 				h.Revoked(g.partitions(s.has))
 			}
-			g.leave(s.id)
+			g.leave(ctx, s.id)
 			return nil
 		default:
 			return err
@@ -137,7 +137,7 @@ func (g *groupMember) follow(ctx context.Context, s *stay, h kafka.GroupHandler)
 			return err
 		}
 		if joining {
-			g.join(s, h.State())
+			g.join(ctx, s, h.State())
 			continue
 		}
 		revoked := without(s.has, units)
@@ -148,15 +148,15 @@ func (g *groupMember) follow(ctx context.Context, s *stay, h kafka.GroupHandler)
 			h.Revoked(g.partitions(revoked))
 		}
 		if again {
-			g.rejoin(s.id)
+			g.rejoin(ctx, s.id)
 		}
 	}
 }
 
 // join joins the rebalance that is under way, if it still is.
-func (g *groupMember) join(s *stay, state map[int32]int64) {
+func (g *groupMember) join(ctx context.Context, s *stay, state map[int32]int64) {
 	b := g.broker
-	b.mu.Lock()
+	g.lock(ctx)
 	defer b.mu.Unlock()
 	b.advance(b.opts.Clock.Now())
 	group := b.group(g.opts.Group)
@@ -166,9 +166,9 @@ func (g *groupMember) join(s *stay, state map[int32]int64) {
 }
 
 // rejoin begins the rebalance in which others get what the member has given up.
-func (g *groupMember) rejoin(id string) {
+func (g *groupMember) rejoin(ctx context.Context, id string) {
 	b := g.broker
-	b.mu.Lock()
+	g.lock(ctx)
 	defer b.mu.Unlock()
 	now := b.opts.Clock.Now()
 	b.advance(now)
@@ -180,9 +180,9 @@ func (g *groupMember) rejoin(id string) {
 }
 
 // leave ends the membership; a static member keeps its place for a session.
-func (g *groupMember) leave(id string) {
+func (g *groupMember) leave(ctx context.Context, id string) {
 	b := g.broker
-	b.mu.Lock()
+	g.lock(ctx)
 	defer b.mu.Unlock()
 	now := b.opts.Clock.Now()
 	b.advance(now)
