@@ -93,6 +93,7 @@ type Config struct {
 	Listener func(State)
 
 	now  func() time.Time        // the wall clock; nil: the machine's
+	name func() string           // draws a name for an instance that has none; nil: at random
 	tune func(*badgerdb.Options) // of tests
 }
 
@@ -114,6 +115,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.now == nil {
 		c.now = time.Now
+	}
+	if c.name == nil {
+		c.name = randomName
 	}
 	return c
 }

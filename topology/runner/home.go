@@ -56,7 +56,7 @@ type home struct {
 
 // openHome opens the directory of an app's instance below the data directory, and
 // locks it. The name given counts before the one kept, and that before a new one.
-func openHome(dataDir, app, instance string) (*home, error) {
+func openHome(dataDir, app, instance string, newName func() string) (*home, error) {
 	if dataDir == "" {
 		h := &home{identity: identity{instance: instance}, static: instance != ""}
 		if instance == "" {
@@ -76,7 +76,7 @@ func openHome(dataDir, app, instance string) (*home, error) {
 		return nil, errors.Join(fmt.Errorf("runner: %s is in use by another process (%w); stop it, or use another data directory", h.dir, err), f.Close())
 	}
 	h.lock = f
-	if err := h.read(instance); err != nil {
+	if err := h.read(instance, newName); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil
@@ -84,7 +84,7 @@ func openHome(dataDir, app, instance string) (*home, error) {
 
 func (h *home) file() string { return filepath.Join(h.dir, "instance") }
 
-func (h *home) read(instance string) error {
+func (h *home) read(instance string, newName func() string) error {
 	b, err := os.ReadFile(h.file())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -131,5 +131,5 @@ func (h *home) Close() error {
 	return unlock(h.lock)
 }
 
-// newName draws a name for an instance.
-func newName() string { return strings.ToLower(rand.Text()[:10]) }
+// randomName draws a name for an instance.
+func randomName() string { return strings.ToLower(rand.Text()[:10]) }

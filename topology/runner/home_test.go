@@ -9,14 +9,14 @@ import (
 
 func TestAnInstanceKeepsItsNameAndItsWorkers(t *testing.T) {
 	dir := t.TempDir()
-	h, err := openHome(dir, app, "")
+	h, err := openHome(dir, app, "", randomName)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !h.static || h.instance == "" || h.workers != 0 {
 		t.Fatalf("new: %+v", h.identity)
 	}
-	if _, err := openHome(dir, app, ""); err == nil || !strings.Contains(err.Error(), "in use by another process") {
+	if _, err := openHome(dir, app, "", randomName); err == nil || !strings.Contains(err.Error(), "in use by another process") {
 		t.Errorf("opened twice: %v", err)
 	}
 	if err := h.keep(3); err != nil {
@@ -25,7 +25,7 @@ func TestAnInstanceKeepsItsNameAndItsWorkers(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again, err := openHome(dir, app, "")
+	again, err := openHome(dir, app, "", randomName)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestAnInstanceKeepsItsNameAndItsWorkers(t *testing.T) {
 		t.Errorf("again: %+v, want %s and 3 workers", again.identity, h.instance)
 	}
 	again.Close()
-	given, err := openHome(dir, app, "mine")
+	given, err := openHome(dir, app, "mine", randomName)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,18 +44,18 @@ func TestAnInstanceKeepsItsNameAndItsWorkers(t *testing.T) {
 }
 
 func TestWithoutADirectoryNothingIsKept(t *testing.T) {
-	a, err := openHome("", app, "")
+	a, err := openHome("", app, "", randomName)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := openHome("", app, "")
+	b, err := openHome("", app, "", randomName)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if a.static || a.instance == b.instance {
 		t.Errorf("%+v and %+v", a, b)
 	}
-	if c, err := openHome("", app, "mine"); err != nil || !c.static || c.instance != "mine" {
+	if c, err := openHome("", app, "mine", randomName); err != nil || !c.static || c.instance != "mine" {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if err := a.keep(2); err != nil {
@@ -72,7 +72,7 @@ func TestADamagedInstanceFileIsRefused(t *testing.T) {
 	if err := os.WriteFile(file, []byte("1 name\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openHome(dir, app, ""); err == nil || !strings.Contains(err.Error(), file) {
+	if _, err := openHome(dir, app, "", randomName); err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("got: %v", err)
 	}
 }

@@ -88,7 +88,7 @@ func (r *Runner) Run(ctx context.Context) (err error) {
 		}
 		defer func() { err = errors.Join(err, cluster.Close()) }()
 	}
-	home, err := openHome(r.cfg.DataDir, r.names.Group(), r.cfg.Instance)
+	home, err := openHome(r.cfg.DataDir, r.names.Group(), r.cfg.Instance, r.cfg.name)
 	if err != nil {
 		return err
 	}

@@ -169,7 +169,6 @@ type gated struct {
 
 func (g *gated) Producer(opts kafka.ProducerOptions) (kafka.Producer, error) {
 	p, err := g.Cluster.Producer(opts)
-	// The name of an instance may be drawn anew in each run: the worker's number is enough.
 	return &gatedProducer{p, g.who, opts.TransactionalID[strings.LastIndexByte(opts.TransactionalID, '-'):]}, err
 }
 

@@ -74,6 +74,7 @@ type sim struct {
 	standbys  int           // of each task
 	interval  time.Duration // of commits
 	writers   int
+	starts    int
 	reader    kafka.Fetcher
 	removers  []func() // of requests that are on the wire still
 	release   func()   // of markers; nil: none is held
@@ -163,9 +164,12 @@ func (s *sim) start(id int) {
 		i.skew.Store(s.ahead)
 	}
 	s.ahead = max(s.ahead, i.skew.Load())
+	s.starts++
+	name := fmt.Sprintf("start-%d", s.starts)
 	cfg := Config{
 		Workers: 1 + s.rnd.IntN(2), CommitInterval: s.interval, TransactionTimeout: 2 * time.Second, SessionTimeout: 6 * time.Second, Standbys: s.standbys,
-		now: func() time.Time { return time.Now().Add(time.Duration(i.skew.Load())) },
+		now:  func() time.Time { return time.Now().Add(time.Duration(i.skew.Load())) },
+		name: func() string { return name },
 	}
 	if !s.script.trace {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -352,10 +356,12 @@ func (s *sim) forArrival(d time.Duration, early bool) {
 	for {
 		select {
 		case <-arrived:
+			s.rest() // of two cases that are ready any is taken, so all end alike
 			return
 		case <-over:
+			s.rest()
 			return
-		case <-s.knocked: // whatever else is true by now is so after it too
+		case <-s.knocked:
 			s.rest()
 		}
 	}
