@@ -40,6 +40,7 @@ type passage struct {
 	who    *instance
 	call   string // Produce, End ...
 	about  string // what tells it from other calls of the same name
+	number int64  // of the call: which of those that are about the same came first
 	answer bool   // it was handled, and the answer is on its way
 	since  time.Time
 	open   chan struct{}
@@ -60,7 +61,7 @@ func comparePassages(a, b *passage) int {
 		}
 		return 0
 	}
-	return cmp.Or(cmp.Compare(a.who.id, b.who.id), cmp.Compare(a.call, b.call), cmp.Compare(a.about, b.about), cmp.Compare(answer(a), answer(b)))
+	return cmp.Or(cmp.Compare(a.who.id, b.who.id), cmp.Compare(a.call, b.call), cmp.Compare(a.about, b.about), cmp.Compare(answer(a), answer(b)), cmp.Compare(a.number, b.number))
 }
 
 // list returns what waits, in an order that does not depend on the scheduler of
@@ -75,7 +76,8 @@ func (g *gate) list() []*passage {
 func (g *gate) remove(p *passage) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.waiting = slices.DeleteFunc(g.waiting, func(o *passage) bool { return o == p })
+	is := func(o *passage) bool { return o == p }
+	g.waiting, g.turns = slices.DeleteFunc(g.waiting, is), slices.DeleteFunc(g.turns, is)
 }
 
 // let opens the gate for one.
@@ -98,15 +100,18 @@ func (g *gate) turn(rnd *rand.Rand) *passage {
 	return p
 }
 
-// callKey is what the context of a call has its call and what it is about under.
+// callKey is what the context of a call has its passage under.
 type callKey struct{}
 
 // turn stands at the door of the broker; it is a mem.Turn.
 func (i *instance) turn(ctx context.Context, kind string) {
-	about, _ := ctx.Value(callKey{}).(string)
-	p := &passage{who: i, call: kind, about: about, open: make(chan struct{})}
+	p := passage{call: kind}
+	if c, called := ctx.Value(callKey{}).(passage); called {
+		p = c
+	}
+	p.who, p.open = i, make(chan struct{})
 	i.gate.mu.Lock()
-	i.gate.turns = append(i.gate.turns, p)
+	i.gate.turns = append(i.gate.turns, &p)
 	i.gate.mu.Unlock()
 	select {
 	case i.gate.knocked <- struct{}{}:
@@ -115,31 +120,24 @@ func (i *instance) turn(ctx context.Context, kind string) {
 	select {
 	case <-p.open:
 	case <-i.dead:
-		i.gate.leave(p)
+		i.gate.remove(&p)
 	}
-}
-
-// leave is for those who do not wait for their turn any more.
-func (g *gate) leave(p *passage) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.turns = slices.DeleteFunc(g.turns, func(o *passage) bool { return o == p })
 }
 
 // errDead is what a process hears of the world after its end.
 var errDead = errors.New("sim: the process is dead")
 
 // wait waits in the gate; it returns early when the context ends.
-func (i *instance) wait(ctx context.Context, call, about string, answer bool) error {
-	p := &passage{who: i, call: call, about: about, answer: answer, since: time.Now(), open: make(chan struct{})}
+func (i *instance) wait(ctx context.Context, p passage) error {
+	p.who, p.since, p.open = i, time.Now(), make(chan struct{})
 	i.gate.mu.Lock()
-	i.gate.waiting = append(i.gate.waiting, p)
+	i.gate.waiting = append(i.gate.waiting, &p)
 	i.gate.mu.Unlock()
 	select {
 	case i.gate.arrived <- struct{}{}:
 	default:
 	}
-	defer i.gate.remove(p)
+	defer i.gate.remove(&p)
 	select {
 	case <-p.open:
 	case <-ctx.Done():
@@ -151,11 +149,13 @@ func (i *instance) wait(ctx context.Context, call, about string, answer bool) er
 
 // call is one call through the gate: the request waits, then its answer.
 func (i *instance) call(ctx context.Context, call, about string, do func(context.Context) error) error {
-	if err := i.wait(ctx, call, about, false); err != nil {
+	p := passage{call: call, about: about, number: i.calls.Add(1)}
+	if err := i.wait(ctx, p); err != nil {
 		return err
 	}
-	err := do(context.WithValue(ctx, callKey{}, call+" "+about))
-	if dead := i.wait(ctx, call, about, true); dead != nil {
+	err := do(context.WithValue(ctx, callKey{}, p))
+	p.answer = true
+	if dead := i.wait(ctx, p); dead != nil {
 		return dead
 	}
 	return err
@@ -259,7 +259,7 @@ type gatedHandler struct {
 }
 
 func (h *gatedHandler) tell(word string, do func()) {
-	if h.who.wait(context.Background(), word, "", false) == nil {
+	if h.who.wait(context.Background(), passage{call: word}) == nil {
 		do()
 	}
 }

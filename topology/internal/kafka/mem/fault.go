@@ -85,7 +85,8 @@ type Fault struct {
 	Request Request
 	Code    int16 // for Answered
 	Outcome Outcome
-	Times   int // so many requests meet it; 0: 1
+	Times   int    // so many requests meet it; 0: 1
+	Met     func() // called for each that does, under the broker's lock; nil: nobody asks
 }
 
 // fault is an injected Fault that is not removed.
@@ -134,6 +135,9 @@ func (b *Broker) answer(req Request, now time.Time, handle func(now time.Time) c
 			continue
 		}
 		f.Times--
+		if f.Met != nil {
+			f.Met()
+		}
 		switch f.Outcome {
 		case Answered:
 			return answer{code: code(f.Code), injected: true}
