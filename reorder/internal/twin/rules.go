@@ -62,7 +62,7 @@ func (t *Twin) rules(n int) {
 		return
 	}
 	if e.letterOf(d.ID, t.deliveries) {
-		if t.bySequence() && d.Epoch == e.epoch && !e.parked && len(e.retries) == 0 && t.isNext(e, n) {
+		if t.bySequence() && d.Epoch == e.epoch && !e.parked && len(e.retries) == 0 && e.void[d.Sequence] != d.ID && t.isNext(e, n) {
 			delete(e.void, d.Sequence)
 			t.inTurn(e, n)
 			return
