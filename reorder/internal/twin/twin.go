@@ -267,7 +267,7 @@ func (t *Twin) forget() {
 		}
 		for _, r := range e.retries {
 			if t.fates[r.n].buffered {
-				e.held = append(e.held, hold{n: r.n})
+				e.held = append(e.held, hold{n: r.n, undecided: true})
 				t.fates[r.n] = fate{disposition: policies.Held, buffered: true}
 			} else {
 				t.takeBack(t.deliveries[r.n])
