@@ -145,6 +145,9 @@ func (s *Sequencer) Step(row *Row, held Held, input Input, now int64, budget int
 	if !s.flight.active && s.unsettled() {
 		more = s.proceed()
 	}
+	if s.paused && len(s.out) == 1 { // it leaves everything as it was
+		s.changed = false
+	}
 	return s.out, more
 }
 

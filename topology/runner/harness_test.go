@@ -392,7 +392,7 @@ func (x *bench) refold(p int32) *task.Replay {
 	for _, r := range journal {
 		j, err := task.DecodeJournal(r.Value)
 		x.must(err)
-		if err := replay.Commit(j); err != nil {
+		if _, err := replay.Commit(j); err != nil {
 			x.Errorf("folding again: %v", err)
 			return nil
 		}

@@ -266,11 +266,17 @@ func (d *Driver) log(topic string, partition int32) []record.Record {
 // append writes a copy: the bytes belong to the batch.
 func (d *Driver) append(o record.Output) {
 	log := d.log(o.Topic, o.Partition)
-	r := record.Record{Offset: int64(len(log)), Timestamp: o.Timestamp, Key: clone(o.Key), Value: clone(o.Value)}
+	r := copied(o)
+	r.Offset = int64(len(log))
+	d.topics[o.Topic][o.Partition] = append(log, r)
+}
+
+func copied(o record.Output) record.Record {
+	r := record.Record{Timestamp: o.Timestamp, Key: clone(o.Key), Value: clone(o.Value)}
 	for _, h := range o.Headers {
 		r.Headers = append(r.Headers, record.Header{Key: clone(h.Key), Value: clone(h.Value)})
 	}
-	d.topics[o.Topic][o.Partition] = append(log, r)
+	return r
 }
 
 func clone(b []byte) []byte {

@@ -16,7 +16,7 @@ type failure struct {
 	offset  int64
 	attempt int // of the handler, 0 if it never ran
 	node    string
-	err     error
+	err     error // nil in a replay: the journal does not have what it said
 }
 
 // letter dead-letters the event of a decision: the original bytes, and headers that
@@ -37,9 +37,11 @@ func (t *Task) letter(d topology.Decision) {
 		HasSequence: d.Event.HasSequence, Sequence: d.Event.Sequence,
 		Step: t.plan.node.Name, Attempts: d.Attempt, FirstAt: t.clock,
 	}
-	if f := t.failure; f.err != nil && f.source == d.Event.Source && f.offset == d.Event.Offset {
-		l.Exception, l.Message = kind(f.err), f.err.Error()
+	if f := t.failure; f.node != "" && f.source == d.Event.Source && f.offset == d.Event.Offset {
 		l.Step, l.Attempts = f.node, f.attempt
+		if f.err != nil {
+			l.Exception, l.Message = kind(f.err), f.err.Error()
+		}
 	}
 	headers := make([]record.Header, len(rec.Headers), len(rec.Headers)+14)
 	copy(headers, rec.Headers)

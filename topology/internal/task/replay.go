@@ -20,6 +20,7 @@ type Replay struct {
 	starts    []Start
 	commit    int64
 	continued bool
+	last      *Batch // nil: there is none, or its memory is used again
 }
 
 // A Reader returns the committed records of a source partition from offset from to
@@ -57,50 +58,56 @@ func (r *Replay) open() (err error) {
 // Commit folds one journal record; j is in the order of the journal. A difference
 // between what the journal says and what comes out is an error: the replayed code
 // is not the code that wrote the journal. A commit under another plan is a *PlanError.
-func (r *Replay) Commit(j JournalRecord) error {
+// It returns what the task did, when j is the last record of its commit; that is the
+// caller's until the next call.
+func (r *Replay) Commit(j JournalRecord) (*Batch, error) {
+	if r.last != nil {
+		r.task.Recycle(r.last)
+		r.last = nil
+	}
 	if j.Plan != r.plan.Hash {
-		return &PlanError{r.task.name, j.Commit, j.Plan, r.plan.Hash}
+		return nil, &PlanError{r.task.name, j.Commit, j.Plan, r.plan.Hash}
 	}
 	if want := r.commit + 1; j.Commit != want && !r.continued || r.continued && j.Commit != r.commit+1 {
-		return fmt.Errorf("task %s: journal: commit %d where %d is next", r.task.name, j.Commit, want)
+		return nil, fmt.Errorf("task %s: journal: commit %d where %d is next", r.task.name, j.Commit, want)
 	}
 	for _, s := range j.Steps {
 		if s.Kind == StepOpen {
 			if err := r.open(); err != nil {
-				return err
+				return nil, err
 			}
 			continue
 		}
 		if err := r.step(s); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if r.continued = j.Continued; r.continued {
-		return nil
+		return nil, nil //nolint:nilnil // it has not ended
 	}
 	r.commit = j.Commit
 	b := r.task.Take()
 	if b == nil {
-		return fmt.Errorf("task %s: journal of commit %d: its steps change nothing", r.task.name, j.Commit)
+		return nil, fmt.Errorf("task %s: journal of commit %d: its steps change nothing", r.task.name, j.Commit)
 	}
 	for i, topic := range r.plan.Sources {
 		switch s := j.Source(topic); {
 		case s == nil:
-			return fmt.Errorf("task %s: commit %d: the journal does not name %s", r.task.name, j.Commit, topic)
+			return nil, fmt.Errorf("task %s: commit %d: the journal does not name %s", r.task.name, j.Commit, topic)
 		case s.Counts != b.Dispositions[i]:
-			return fmt.Errorf("task %s: commit %d: %s: dispositions %+v, the journal has %+v", r.task.name, j.Commit, topic, b.Dispositions[i], s.Counts)
+			return nil, fmt.Errorf("task %s: commit %d: %s: dispositions %+v, the journal has %+v", r.task.name, j.Commit, topic, b.Dispositions[i], s.Counts)
 		case s.Offset != b.offsets[i]:
-			return fmt.Errorf("task %s: commit %d: %s: offset %d, the journal has %d", r.task.name, j.Commit, topic, b.offsets[i], s.Offset)
+			return nil, fmt.Errorf("task %s: commit %d: %s: offset %d, the journal has %d", r.task.name, j.Commit, topic, b.offsets[i], s.Offset)
 		}
 	}
 	if err := r.backend.Apply(b.Puts, nil); err != nil {
-		return err
+		return nil, err
 	}
 	for i, o := range b.Offsets(Writer{}, 0) {
 		r.starts[i] = Start{Offset: o.Offset, Metadata: o.Metadata}
 	}
-	r.task.Recycle(b)
-	return nil
+	r.last = b
+	return b, nil
 }
 
 func (r *Replay) step(s JournalStep) error {

@@ -258,6 +258,7 @@ func (t *Task) decide() bool {
 		case topology.DecideApply:
 			if node, ok := t.facts[fact{d.Event.Source, d.Event.Offset, d.Attempt}]; ok {
 				t.note(Fact{d.Event.Source, d.Event.Offset, d.Attempt, node})
+				t.failure = failure{d.Event.Source, d.Event.Offset, d.Attempt, node, nil}
 				t.machine.Outcome(topology.OutcomeRetryable)
 				if inHand { // as Applied goes on in the live task
 					t.decided = true

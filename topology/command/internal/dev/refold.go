@@ -64,7 +64,7 @@ func (t *taskTopics) replay() (restored, error) {
 		if err != nil {
 			return restored{}, fmt.Errorf("%s-%d@%d: %w", t.plan.Journal, t.partition, t.journal[i].Offset, err)
 		}
-		if err := r.Commit(j); err != nil {
+		if _, err := r.Commit(j); err != nil {
 			return restored{}, err
 		}
 	}
