@@ -106,7 +106,7 @@ func (s *sim) note(kind string) { s.verdict.fired[kind]++ }
 func prefer(rnd *rand.Rand) (two [2]requestFault) {
 	var of []requestFault
 	for _, f := range requestFaults() {
-		for range map[mem.Request]int{mem.AddPartitions: 3, mem.Produce: 3, mem.AddOffsets: 6, mem.TxnOffsetCommit: 8, mem.EndTxn: 4}[f.Request] {
+		for range map[mem.Request]int{mem.AddPartitions: 2, mem.Produce: 2, mem.AddOffsets: 6, mem.TxnOffsetCommit: 9, mem.EndTxn: 4}[f.Request] {
 			of = append(of, f)
 		}
 	}
