@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/streamrun/streamrun/topology"
@@ -199,8 +200,8 @@ func (r *run) writeMeta(ctx context.Context, seen recording, write map[string]st
 	}
 	var outputs []record.Output
 	now := r.cfg.now().UnixMilli()
-	for key, value := range write {
-		outputs = append(outputs, record.Output{TopicPartition: metaPartition(r.names), Timestamp: now, Key: []byte(key), Value: []byte(value)})
+	for _, key := range slices.Sorted(maps.Keys(write)) {
+		outputs = append(outputs, record.Output{TopicPartition: metaPartition(r.names), Timestamp: now, Key: []byte(key), Value: []byte(write[key])})
 	}
 	if err := p.Produce(ctx, outputs); err != nil {
 		return doing(err)
