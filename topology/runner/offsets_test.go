@@ -199,6 +199,19 @@ func TestARecordThatIsGoneStopsTheApp(t *testing.T) {
 	})
 }
 
+// stranger is somebody else who has written to the changelog and hangs, with a
+// transaction that is open.
+func (x *bench) stranger() kafka.Producer {
+	x.Helper()
+	p, err := x.cluster.Producer(kafka.ProducerOptions{TransactionalID: "stranger", TransactionTimeout: 10 * time.Minute})
+	x.must(err)
+	_, err = p.Init(x.ctx)
+	x.must(err)
+	x.must(p.Begin())
+	x.must(p.Produce(x.ctx, []record.Output{{TopicPartition: record.TopicPartition{Topic: "app-states-changelog"}, Key: []byte("key-0"), Value: []byte("no")}}))
+	return p
+}
+
 func TestRestoreWaitsForAnOpenTransactionAndNamesIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newBench(t, 1, mem.Options{})
@@ -206,13 +219,7 @@ func TestRestoreWaitsForAnOpenTransactionAndNamesIt(t *testing.T) {
 		p := x.start(Config{Instance: "a"}, nil)
 		x.drained()
 		p.stop()
-		// Somebody else writes to the changelog and hangs.
-		stranger, err := x.cluster.Producer(kafka.ProducerOptions{TransactionalID: "stranger", TransactionTimeout: 10 * time.Minute})
-		x.must(err)
-		_, err = stranger.Init(x.ctx)
-		x.must(err)
-		x.must(stranger.Begin())
-		x.must(stranger.Produce(x.ctx, []record.Output{{TopicPartition: record.TopicPartition{Topic: "app-states-changelog"}, Key: []byte("key-0"), Value: []byte("no")}}))
+		stranger := x.stranger()
 		x.feed(20, 3)
 		p = x.start(Config{Instance: "a"}, nil)
 		<-time.After(20 * time.Second)

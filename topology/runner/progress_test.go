@@ -9,9 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/kafka/mem"
-	"github.com/streamrun/streamrun/topology/internal/record"
 )
 
 func TestTheRestOfARestoreTakesAsLongAsWhatWasRead(t *testing.T) {
@@ -59,12 +57,7 @@ func TestARestoreSaysHowFarItIs(t *testing.T) {
 		p := x.start(Config{Instance: "a"}, nil)
 		x.drained()
 		p.stop()
-		stranger, err := x.cluster.Producer(kafka.ProducerOptions{TransactionalID: "stranger", TransactionTimeout: 10 * time.Minute})
-		x.must(err)
-		_, err = stranger.Init(x.ctx)
-		x.must(err)
-		x.must(stranger.Begin())
-		x.must(stranger.Produce(x.ctx, []record.Output{{TopicPartition: record.TopicPartition{Topic: "app-states-changelog"}, Key: []byte("key-0"), Value: []byte("no")}}))
+		stranger := x.stranger()
 		log := &lines{}
 		p = x.start(Config{Instance: "a", Logger: slog.New(slog.NewTextHandler(log, nil))}, nil)
 		<-time.After(25 * time.Second)

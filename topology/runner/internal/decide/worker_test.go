@@ -415,17 +415,23 @@ func (s *shell) settle() {
 	}
 }
 
+// withTwo is a worker that runs two tasks, and commits when ten records are consumed.
+func withTwo() (w *decide.Worker, a, b decide.Holding) {
+	a, b = decide.Holding{Stamp: 1}, decide.Holding{Task: decide.Task{Partition: 1}, Stamp: 2}
+	w = decide.NewWorker(decide.Limits{Interval: time.Second, Records: 10, Bytes: 10, Patience: time.Hour})
+	w.Assigned([]decide.Holding{a, b})
+	w.Restored(a)
+	w.Restored(b)
+	return w, a, b
+}
+
 // A commit whose fate is not known takes the offsets of a task in doubt whose state
 // failed meanwhile: it is restored with the others.
 func TestAFailedTaskIsRestoredAfterAnUnknownFate(t *testing.T) {
 	now := time.Unix(1000, 0)
-	a, b := decide.Holding{Stamp: 1}, decide.Holding{Task: decide.Task{Partition: 1}, Stamp: 2}
-	w := decide.NewWorker(decide.Limits{Interval: time.Second, Records: 10, Bytes: 10, Patience: time.Hour})
-	w.Assigned([]decide.Holding{a, b})
-	for _, h := range []decide.Holding{a, b} {
-		w.Restored(h)
-		w.Stepped(h, 10, 10, true, now)
-	}
+	w, a, b := withTwo()
+	w.Stepped(a, 10, 10, true, now)
+	w.Stepped(b, 10, 10, true, now)
 	w.Passed(now)
 	w.StateFailed(b, now)
 	w.Revoked(1, []decide.Holding{a}, now)
@@ -493,13 +499,9 @@ func TestCommitsWithoutAnIntervalKeepTheirDistance(t *testing.T) {
 // next waits as long as it should.
 func TestTheWorkOfALostTaskCountsNoMore(t *testing.T) {
 	now := time.Unix(1000, 0)
-	a, b := decide.Holding{Stamp: 1}, decide.Holding{Task: decide.Task{Partition: 1}, Stamp: 2}
-	w := decide.NewWorker(decide.Limits{Interval: time.Second, Records: 10, Bytes: 10, Patience: time.Hour})
-	w.Assigned([]decide.Holding{a, b})
-	for _, h := range []decide.Holding{a, b} {
-		w.Restored(h)
-		w.Stepped(h, 10, 10, h == a, now)
-	}
+	w, a, b := withTwo()
+	w.Stepped(a, 10, 10, true, now)
+	w.Stepped(b, 10, 10, false, now)
 	w.Passed(now)
 	w.Stepped(a, 10, 10, true, now) // beside the commit of the work before
 	w.Lost([]decide.Holding{a})
