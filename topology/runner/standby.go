@@ -75,6 +75,11 @@ func (s *standbys) want(tasks []decide.Task) {
 		}
 	}
 	s.mu.Lock()
+	for t, held := range wanted {
+		if held.IsZero() { // it may be given up, and its state still on the way to keep
+			wanted[t] = s.wanted[t]
+		}
+	}
 	s.wanted = wanted
 	s.mu.Unlock()
 	s.wake()
