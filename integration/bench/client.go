@@ -87,23 +87,32 @@ func runClient(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// clientRun runs a row until the last record.
-func clientRun(ctx context.Context, r row, j job, m *meter, profile string) (err error) {
+// clientRun runs a row until the last record; a profile has what is measured only.
+func clientRun(ctx context.Context, r row, j job, m *meter, profile string) (failed error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- r.run(ctx, j, m) }()
+	until := func(c <-chan struct{}) error {
+		select {
+		case <-c:
+			return nil
+		case err := <-ended:
+			return errors.Join(fmt.Errorf("bench: %s ended after %d records", r.name, m.seen.Load()), err)
+		}
+	}
+	if err := until(m.began); err != nil {
+		return err
+	}
 	if profile != "" {
 		end, err := profiles(profile, r.name)
 		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, end()) }()
+		defer func() { failed = errors.Join(failed, end()) }()
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- r.run(ctx, j, m) }()
-	select {
-	case <-m.done:
-	case err := <-ended:
-		return errors.Join(fmt.Errorf("bench: %s ended after %d records", r.name, m.seen.Load()), err)
+	if err := until(m.done); err != nil {
+		return err
 	}
 	cancel()
 	return <-ended

@@ -17,6 +17,7 @@ type meter struct {
 	warm, last int64 // records
 	seen       atomic.Int64
 	begin, end sample
+	began      chan struct{} // closed when the warm-up is over
 	done       chan struct{} // closed at the last record
 
 	waits func() time.Duration // how long commits have kept workers waiting; nil: nobody tells
@@ -33,7 +34,7 @@ type sample struct {
 }
 
 func newMeter(warm, records int) *meter {
-	return &meter{warm: int64(warm), last: int64(warm + records), done: make(chan struct{})}
+	return &meter{warm: int64(warm), last: int64(warm + records), began: make(chan struct{}), done: make(chan struct{})}
 }
 
 // add says that so many more records were taken.
@@ -41,7 +42,7 @@ func (m *meter) add(n int) {
 	after := m.seen.Add(int64(n))
 	before := after - int64(n)
 	if before < m.warm && after >= m.warm {
-		m.begin = m.take()
+		m.start()
 	}
 	if before < m.last && after >= m.last {
 		m.end = m.take()
@@ -50,7 +51,10 @@ func (m *meter) add(n int) {
 }
 
 // start begins a measurement that ends with finish, not with a number of records.
-func (m *meter) start() { m.begin = m.take() }
+func (m *meter) start() {
+	m.begin = m.take()
+	close(m.began)
+}
 
 // finish ends the measurement of so many records.
 func (m *meter) finish(records int64) {
