@@ -21,8 +21,12 @@ func (t *Task) expect(source int, records []record.Record, at int) {
 	a := &t.ahead[source]
 	if at >= a.to {
 		a.from, a.to = at, min(at+lookahead, len(records))
+		var hashes [lookahead]uint64
 		for i := range records[a.from:a.to] {
-			a.slots[i] = t.slots.byKey[string(records[a.from+i].Key)]
+			hashes[i] = t.slots.index.hash(records[a.from+i].Key)
+		}
+		for i := range a.to - a.from {
+			a.slots[i] = t.slots.index.likely(hashes[i])
 		}
 		t.touch(a.slots[:a.to-a.from])
 	}

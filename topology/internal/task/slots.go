@@ -2,6 +2,7 @@ package task
 
 import (
 	"fmt"
+	"hash/maphash"
 	"unsafe"
 
 	"github.com/streamrun/streamrun/statestore"
@@ -45,7 +46,7 @@ type cell struct {
 type slots struct {
 	backend statestore.Backend
 	stores  int
-	byKey   map[string]*slot
+	index   index
 	last    *slot   // of the last key that was looked for
 	failure error   // of the first read that failed; the task ends with it
 	dirty   []*slot // in the order of their first change since the last batch
@@ -74,7 +75,7 @@ type undo struct {
 }
 
 func newSlots(backend statestore.Backend, stores, limit int) *slots {
-	return &slots{backend: backend, stores: stores, limit: limit, byKey: make(map[string]*slot), parts: make([][]byte, 1+stores)}
+	return &slots{backend: backend, stores: stores, limit: limit, index: newIndex(), parts: make([][]byte, 1+stores)}
 }
 
 // known returns the slot of a key if it is loaded.
@@ -82,7 +83,7 @@ func (s *slots) known(key []byte) *slot {
 	if s.last != nil && s.last.ID == string(key) {
 		return s.last
 	}
-	sl := s.byKey[string(key)]
+	sl := s.index.find(key, s.index.hash(key))
 	if sl != nil {
 		sl.used, s.last = true, sl
 	}
@@ -130,7 +131,7 @@ func (s *slots) load(id string) (*slot, error) {
 			}
 		}
 	}
-	s.byKey[id] = sl
+	s.index.add(sl, maphash.String(s.index.seed, id))
 	if s.limit > 0 {
 		s.ring = append(s.ring, sl)
 		s.loaded++
@@ -170,7 +171,7 @@ func (s *slots) forget(applied int64, idle func(*topology.Entity) bool) {
 			s.hand++
 		default:
 			s.bytes -= sl.size
-			delete(s.byKey, sl.ID)
+			s.index.remove(sl, maphash.String(s.index.seed, sl.ID))
 			last := len(s.ring) - 1
 			s.ring[s.hand], s.ring[last] = s.ring[last], nil
 			s.ring = s.ring[:last]

@@ -20,6 +20,10 @@ func TestForgetKeepsTheLimitAndWhatIsNeeded(t *testing.T) {
 		}
 		return sl
 	}
+	has := func(i int) bool { // known would say that it is used
+		key := fmt.Append(nil, "key-", i)
+		return s.index.find(key, s.index.hash(key)) != nil
+	}
 	const busy, inFlight, dirty = 3, 4, 5
 	get(inFlight).taken = 8
 	s.mark(get(dirty))
@@ -29,7 +33,7 @@ func TestForgetKeepsTheLimitAndWhatIsNeeded(t *testing.T) {
 		get(i)
 		if i%50 == 0 {
 			s.forget(7, idle)
-			if s.byKey[fmt.Sprint("key-", i)] == nil {
+			if !has(i) {
 				t.Fatalf("the slot of key-%d is forgotten, and was used last", i)
 			}
 			if s.bytes > s.limit+50*(slotBytes+20) {
@@ -39,7 +43,7 @@ func TestForgetKeepsTheLimitAndWhatIsNeeded(t *testing.T) {
 	}
 	s.forget(7, idle)
 	for _, i := range []int{busy, inFlight, dirty} {
-		if s.byKey[fmt.Sprint("key-", i)] == nil {
+		if !has(i) {
 			t.Errorf("the slot of key-%d is forgotten", i)
 		}
 	}
@@ -47,15 +51,15 @@ func TestForgetKeepsTheLimitAndWhatIsNeeded(t *testing.T) {
 	for _, sl := range s.ring {
 		sum += sl.size
 	}
-	if sum != s.bytes || len(s.ring) != len(s.byKey) {
-		t.Errorf("%d bytes in %d slots; %d in %d are counted", sum, len(s.byKey), s.bytes, len(s.ring))
+	if sum != s.bytes || len(s.ring) != s.index.used {
+		t.Errorf("%d bytes in %d slots; %d in %d are counted", sum, s.index.used, s.bytes, len(s.ring))
 	}
 	s.limit = 1 // now nothing stays that can go
 	for range 10 {
 		s.forget(8, idle)
 	}
-	if len(s.byKey) != 2 || s.byKey[fmt.Sprint("key-", busy)] == nil || s.byKey[fmt.Sprint("key-", dirty)] == nil {
-		t.Errorf("%d slots stay", len(s.byKey))
+	if s.index.used != 2 || !has(busy) || !has(dirty) {
+		t.Errorf("%d slots stay", s.index.used)
 	}
 }
 
@@ -77,7 +81,7 @@ func TestASlotIsNamedByItsKey(t *testing.T) {
 		clear(key) // it is its owner's
 	}
 	for _, name := range names {
-		if sl := s.byKey[name]; sl == nil || sl.ID != name {
+		if sl := s.known([]byte(name)); sl == nil || sl.ID != name {
 			t.Errorf("key of %d bytes: slot %+v", len(name), sl)
 		}
 	}
