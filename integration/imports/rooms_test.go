@@ -60,6 +60,7 @@ func rooms() []room {
 		{path: "topology/internal/kafka/wire", imports: []string{"topology/internal/kafka", "topology/internal/kafka/assign", "topology/internal/record", "topology/security"}, tests: []string{"topology/internal/kafka/kafkatest", "topology/embedded"}, why: driver},
 		{path: "topology/internal/kafka/kafkatest", imports: []string{"topology/internal/kafka", "topology/internal/record"}, why: "one suite for all drivers knows none of them"},
 		{path: "topology/internal/metrics", imports: []string{"policies"}, why: "names and help of the metrics, and nothing that is measured"},
+		{path: "topology/internal/simulation", why: pure},
 		{path: "topology/embedded", why: "the broker knows nothing of its clients"},
 
 		{path: "processors", imports: []string{"topology", "topology/serde", "statestore", "policies"}, tests: []string{"topology/topologytest"}, why: operator},
@@ -85,7 +86,7 @@ func rooms() []room {
 		{
 			path:    "topology/runner/...",
 			imports: []string{"topology", "topology/internal/graph", "topology/internal/record", "topology/internal/task", "topology/internal/kafka", "topology/internal/kafka/wire", "topology/internal/metrics", "topology/security", "topology/serde", "statestore", "statestore/badgerdb", "policies"},
-			tests:   []string{"topology/internal/kafka/mem", "topology/internal/kafka/kafkatest", "topology/embedded", "processors", "reorder"},
+			tests:   []string{"topology/internal/kafka/mem", "topology/internal/kafka/kafkatest", "topology/internal/simulation", "topology/embedded", "processors", "reorder"},
 			why:     shell + "; it knows orders and operators by the topology only",
 		},
 		{

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/streamrun/streamrun/topology/internal/kafka/mem"
+	"github.com/streamrun/streamrun/topology/internal/simulation"
 )
 
 // A requestFault is a fault that a call can pass into.
@@ -88,13 +89,13 @@ func tooFew(seeds int, fired map[string]int, traces int) (problems []string) {
 	return problems
 }
 
-// fault reports whether the next fault is to happen.
+// fault reports whether a fault that was drawn is to happen in this step.
 func (s *sim) fault(kind string) bool {
-	s.verdict.faults++
-	if s.script.drop[s.verdict.faults] {
+	if s.planned.Fault != simulation.AnyFault && s.planned.Fault != kind {
 		return false
 	}
-	s.say("fault %d: %s", s.verdict.faults, kind)
+	s.went().Fault = kind
+	s.say("fault: %s", kind)
 	return true
 }
 

@@ -1,19 +1,16 @@
 package runner
 
 import (
+	"cmp"
 	"errors"
-	"flag"
 	"fmt"
 	"hash"
 	"hash/fnv"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -21,29 +18,14 @@ import (
 
 	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/kafka/mem"
+	"github.com/streamrun/streamrun/topology/internal/simulation"
 )
-
-var (
-	simSeeds = flag.Int("sim.seeds", 60, "how many seeds TestSimulation runs")
-	simSeed  = flag.Int64("sim.seed", -1, "run this seed alone")
-	simDrop  = flag.String("sim.drop", "", "leave these faults of the seed out: numbers and ranges, as a report prints them")
-	simTrace = flag.Bool("sim.trace", false, "print what happens")
-)
-
-// A script says what a simulation does: everything is drawn from the seed, but the
-// faults in drop do not happen.
-type simScript struct {
-	seed  uint64
-	drop  map[int]bool
-	trace bool
-}
 
 // A verdict is how a simulation ended.
 type simVerdict struct {
-	failure string         // empty: every promise was kept
-	hash    uint64         // of everything that happened
-	faults  int            // that happened or were dropped
-	fired   map[string]int // how often each kind of fault took effect
+	script  simulation.Script // as it went
+	failure string            // empty: every promise was kept
+	fired   map[string]int    // how often each kind of fault took effect
 }
 
 // An instance is one process of the app.
@@ -64,9 +46,12 @@ type instance struct {
 type sim struct {
 	*bench
 	*gate
-	rnd       *rand.Rand
-	order     *rand.Rand // draws whose turn it is
-	script    simScript
+	draws     *rand.PCG
+	rnd       *rand.Rand // on draws
+	turns     *rand.PCG
+	order     *rand.Rand // on turns: whose turn it is
+	planned   simulation.Step
+	verbose   bool
 	preferred [2]requestFault
 	steady    bool // instances seldom end, so that they get to commit
 	verdict   *simVerdict
@@ -74,9 +59,6 @@ type sim struct {
 	began     time.Time
 	world     *world
 	instances []*instance // nil: not running
-	static    bool
-	standbys  int           // of each task
-	interval  time.Duration // of commits
 	writers   int
 	starts    int
 	reader    kafka.Fetcher
@@ -96,30 +78,42 @@ func (t simTB) Fatal(args ...any)                 { panic(simFailed(fmt.Sprint(a
 func (t simTB) Fatalf(format string, args ...any) { panic(simFailed(fmt.Sprintf(format, args...))) }
 func (t simTB) Errorf(format string, args ...any) { panic(simFailed(fmt.Sprintf(format, args...))) }
 
+func (simTB) Helper() {} // nobody asks for the line
+
 // simulate runs a script.
-func simulate(t *testing.T, script simScript) (v simVerdict) {
+func simulate(t *testing.T, plan simulation.Script, verbose bool) (v simVerdict) {
 	v.fired = map[string]int{}
+	v.script = simulation.Script{Seed: plan.Seed, Settings: plan.Settings}
+	set := plan.Settings
 	synctest.Test(t, func(t *testing.T) {
-		rnd := rand.New(rand.NewPCG(script.seed, 4))
-		partitions := int32(1 + rnd.IntN(3))
-		delay := []time.Duration{0, 20 * time.Millisecond, 2 * time.Second}[rnd.IntN(3)]
 		s := &sim{
-			bench: newBench(simTB{t}, partitions, mem.Options{Seed: script.seed, MarkerDelay: delay}),
-			gate:  newGate(), rnd: rnd, order: rand.New(rand.NewPCG(script.seed, 5)), script: script, preferred: prefer(rnd), steady: rnd.IntN(3) > 0, verdict: &v, trace: fnv.New64a(), began: time.Now(),
-			world: newWorld(rnd), instances: make([]*instance, 1+rnd.IntN(3)), static: rnd.IntN(2) == 0, standbys: rnd.IntN(3),
+			bench: newBench(simTB{t}, int32(set.Partitions), mem.Options{Seed: plan.Seed, MarkerDelay: set.MarkerDelay}),
+			gate:  newGate(), draws: rand.NewPCG(0, 0), turns: rand.NewPCG(0, 0), verbose: verbose, verdict: &v, trace: fnv.New64a(), began: time.Now(),
+			world: newWorld(set), instances: make([]*instance, set.Instances),
 		}
-		s.interval = []time.Duration{AutoInterval, 200 * time.Millisecond, 200 * time.Millisecond}[script.seed%3]
+		s.rnd, s.order = rand.New(s.draws), rand.New(s.turns)
+		s.reseed(0)
+		s.preferred, s.steady = prefer(s.rnd), s.rnd.IntN(3) > 0
 		defer s.end()
 		topo, err := s.world.topology()
 		s.must(err)
 		s.topology = topo
 		s.reader, err = s.cluster.Fetcher(kafka.FetchOptions{MaxWait: 1})
 		s.must(err)
-		s.chaos()
+		s.start(0)
+		for _, step := range plan.Steps {
+			s.step(step)
+		}
 		s.calm()
 		s.judge()
 	})
 	return v
+}
+
+// reseed makes what is drawn from here on a matter of the seed and of the step alone.
+func (s *sim) reseed(step int) {
+	s.draws.Seed(s.verdict.script.Seed, uint64(2*step))
+	s.turns.Seed(s.verdict.script.Seed, uint64(2*step+1))
 }
 
 // end kills what is left, and keeps the verdict.
@@ -130,21 +124,32 @@ func (s *sim) end() {
 			panic(broken)
 		}
 		s.verdict.failure = string(failed)
+		s.verdict.script.Breaks, _, _ = strings.Cut(s.verdict.failure, ":")
 		s.say("FAILED: %s", failed)
 	}
 	s.settleFaults()
 	for id := range s.instances {
 		s.kill(id)
 	}
-	s.verdict.hash = s.trace.Sum64()
+	s.verdict.script.Trace = s.trace.Sum64()
 }
 
+// say tells what happens.
 func (s *sim) say(format string, args ...any) {
-	line := fmt.Sprintf("%v "+format+"\n", append([]any{time.Since(s.began)}, args...)...)
-	_, _ = s.trace.Write([]byte(line)) // a hash does not fail
-	if s.script.trace {
-		_, _ = os.Stdout.WriteString(line)
+	line := fmt.Sprintf(format, args...)
+	at := time.Since(s.began)
+	_, _ = fmt.Fprintf(s.trace, "%v %s\n", at, line) // a hash does not fail
+	if s.verbose {
+		_, _ = fmt.Fprintf(os.Stdout, "%v %s\n", at, line)
 	}
+	if s.planned.Number > 0 && !strings.HasPrefix(line, "fault: ") && !strings.Contains(s.went().Note, ": ") {
+		s.went().Note += ": " + strings.ReplaceAll(line, "\u00b5s", "us")
+	}
+}
+
+// went is the step of the moment, as it goes.
+func (s *sim) went() *simulation.Step {
+	return &s.verdict.script.Steps[len(s.verdict.script.Steps)-1]
 }
 
 // start starts an instance.
@@ -158,14 +163,14 @@ func (s *sim) start(id int) {
 	s.starts++
 	name := fmt.Sprintf("start-%d", s.starts)
 	cfg := Config{
-		Workers: 1 + s.rnd.IntN(2), CommitInterval: s.interval, TransactionTimeout: 2 * time.Second, SessionTimeout: 6 * time.Second, Standbys: s.standbys,
+		Workers: 1 + s.rnd.IntN(2), CommitInterval: cmp.Or(s.verdict.script.Settings.CommitInterval, AutoInterval), TransactionTimeout: 2 * time.Second, SessionTimeout: 6 * time.Second, Standbys: s.verdict.script.Settings.Standbys,
 		now:  func() time.Time { return time.Now().Add(time.Duration(i.skew.Load())) },
 		name: func() string { return name },
 	}
-	if !s.script.trace {
+	if !s.verbose {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if s.static {
+	if s.verdict.script.Settings.Static {
 		cfg.Instance = fmt.Sprintf("i%d", id)
 	}
 	s.say("start %d", id)
@@ -190,38 +195,37 @@ func (s *sim) kill(id int) {
 	}
 }
 
-// chaos lets things happen, one at a time, drawn by the seed.
-func (s *sim) chaos() {
-	s.start(0)
-	steps := 240 + s.rnd.IntN(200)
-	for range steps {
-		s.rest()
-		s.ended()
-		s.observe()
-		s.rest() // for what was due when the broker was looked at
-		roll := s.rnd.IntN(1000)
-		switch {
-		case roll < 60:
-			events := s.world.feed(s.rnd, 1+s.rnd.IntN(8), s.note)
-			s.say("write %v", events)
-			s.write(events)
-		case roll < 85:
-			s.happen()
-		case roll < 92 && s.release == nil:
-			if s.fault("markers held") {
-				s.release = s.holdMarkers()
-			}
-		case roll < 105 && s.release != nil:
-			s.say("markers released")
-			s.release()
-			s.release = nil
-		case roll < 120 && len(s.removers) > 0:
-			s.say("a late request arrives")
-			s.removers[0]()
-			s.removers = s.removers[1:]
-		default:
-			s.pass()
+// step lets one thing happen, drawn by the seed.
+func (s *sim) step(planned simulation.Step) {
+	s.rest()
+	s.ended()
+	s.observe()
+	s.rest() // for what was due when the broker was looked at
+	s.planned = planned
+	s.verdict.script.Steps = append(s.verdict.script.Steps, simulation.Step{Number: planned.Number, Note: time.Since(s.began).Round(time.Millisecond).String()})
+	s.reseed(planned.Number)
+	roll := s.rnd.IntN(1000)
+	switch {
+	case roll < 60:
+		events := s.world.feed(s.rnd, 1+s.rnd.IntN(8), s.note)
+		s.say("write %v", events)
+		s.write(events)
+	case roll < 85:
+		s.happen()
+	case roll < 92 && s.release == nil:
+		if s.fault("markers held") {
+			s.release = s.holdMarkers()
 		}
+	case roll < 105 && s.release != nil:
+		s.say("markers released")
+		s.release()
+		s.release = nil
+	case roll < 120 && len(s.removers) > 0:
+		s.say("a late request arrives")
+		s.removers[0]()
+		s.removers = s.removers[1:]
+	default:
+		s.pass()
 	}
 }
 
@@ -327,6 +331,7 @@ func (s *sim) pass() {
 	all := s.moving()
 	if len(all) == 0 || s.rnd.IntN(4) == 0 {
 		d := time.Duration(1 + s.rnd.Int64N(int64([]time.Duration{time.Millisecond, 20 * time.Millisecond, 200 * time.Millisecond, 3 * time.Second}[min(3, s.rnd.IntN(12)/3)])))
+		s.say("up to %v pass", d)
 		s.forArrival(d, len(all) == 0)
 		return
 	}
@@ -371,6 +376,8 @@ func (s *sim) forArrival(d time.Duration, early bool) {
 // calm is the end of all faults: everything must come through in a bounded time.
 func (s *sim) calm() {
 	s.rest()
+	s.planned = simulation.Step{}
+	s.reseed(-1) // after all steps
 	s.say("calm")
 	s.settleFaults()
 	s.calmed = true
@@ -405,128 +412,5 @@ func (s *sim) calm() {
 			quiet = 0
 		}
 		s.forArrival(200*time.Millisecond, true)
-	}
-}
-
-// parseDrop reads numbers and ranges.
-func parseDrop(text string) (map[int]bool, error) {
-	drop := map[int]bool{}
-	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' }) {
-		var from, to int
-		if n, _ := fmt.Sscanf(part, "%d-%d", &from, &to); n == 1 {
-			to = from
-		} else if n != 2 {
-			return nil, fmt.Errorf("faults to drop: %q is no number and no range", part)
-		}
-		for f := from; f <= to; f++ {
-			drop[f] = true
-		}
-	}
-	return drop, nil
-}
-
-func printDrop(drop map[int]bool) string {
-	var parts []string
-	all := slices.Sorted(maps.Keys(drop))
-	for i := 0; i < len(all); {
-		j := i
-		for j+1 < len(all) && all[j+1] == all[j]+1 {
-			j++
-		}
-		if i == j {
-			parts = append(parts, fmt.Sprint(all[i]))
-		} else {
-			parts = append(parts, fmt.Sprintf("%d-%d", all[i], all[j]))
-		}
-		i = j + 1
-	}
-	return strings.Join(parts, ",")
-}
-
-// shrink drops faults as long as the simulation still fails.
-func shrink(t *testing.T, script simScript, v simVerdict) (simScript, simVerdict) {
-	for size := v.faults; size > 0; size /= 2 {
-		for from := 1; from <= v.faults; from += size {
-			try := simScript{seed: script.seed, drop: maps.Clone(script.drop)}
-			if try.drop == nil {
-				try.drop = map[int]bool{}
-			}
-			for f := from; f < from+size; f++ {
-				try.drop[f] = true
-			}
-			if len(try.drop) == len(script.drop) {
-				continue
-			}
-			if got := simulate(t, try); got.failure != "" {
-				script, v = try, got
-			}
-		}
-	}
-	return script, v
-}
-
-func (s simScript) String() string {
-	line := fmt.Sprintf("go run ./integration/sim -seed %d", s.seed)
-	if len(s.drop) > 0 {
-		line += " -drop " + printDrop(s.drop)
-	}
-	return line
-}
-
-// One seed draws everything that happens to a few instances and their broker; every
-// promise is checked after every step. A seed that fails is shrunk and printed.
-func TestSimulation(t *testing.T) {
-	drop, err := parseDrop(*simDrop)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if *simSeed >= 0 {
-		script := simScript{uint64(*simSeed), drop, *simTrace}
-		v := simulate(t, script)
-		t.Logf("seed %d: trace %016x, %d faults", script.seed, v.hash, v.faults)
-		if v.failure != "" {
-			t.Errorf("%v: %s", script, v.failure)
-		}
-		return
-	}
-	began := time.Now()
-	var mu sync.Mutex // guards what follows
-	fired, hashes := map[string]int{}, map[uint64]bool{}
-	t.Run("seeds", func(t *testing.T) {
-		shards := runtime.GOMAXPROCS(0)
-		for shard := range shards {
-			t.Run(fmt.Sprint(shard), func(t *testing.T) {
-				t.Parallel()
-				for seed := shard; seed < *simSeeds && !t.Failed(); seed += shards {
-					script := simScript{seed: uint64(seed)}
-					v := simulate(t, script)
-					if seed%20 == 0 {
-						if again := simulate(t, script); again.hash != v.hash {
-							t.Errorf("I13: %v: trace %016x, then %016x", script, v.hash, again.hash)
-						}
-					}
-					mu.Lock()
-					hashes[v.hash] = true
-					for kind, n := range v.fired {
-						fired[kind] += n
-					}
-					mu.Unlock()
-					if v.failure != "" {
-						script, v = shrink(t, script, v)
-						t.Errorf("%v: trace %016x: %s", script, v.hash, v.failure)
-					}
-				}
-			})
-		}
-	})
-	for _, kind := range simKinds() {
-		t.Logf("%7d %s", fired[kind], kind)
-	}
-	t.Logf("%d seeds, %d distinct traces, %v", *simSeeds, len(hashes), time.Since(began).Round(time.Millisecond))
-	if t.Failed() {
-		return // seeds were left out
-	}
-	for _, problem := range tooFew(*simSeeds, fired, len(hashes)) {
-		t.Error(problem)
 	}
 }

@@ -16,11 +16,12 @@ import (
 	"github.com/streamrun/streamrun/topology"
 	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/record"
+	"github.com/streamrun/streamrun/topology/internal/simulation"
 	"github.com/streamrun/streamrun/topology/internal/task"
 	"github.com/streamrun/streamrun/topology/serde"
 )
 
-// patience is a wait that no simulation outlasts.
+// patience is a wait that no simulation outlasts: the longest max_wait of a script.
 const patience = 1000 * time.Hour
 
 // A world is what a simulation computes and what it knows of it without asking the
@@ -47,21 +48,17 @@ type event struct {
 	seq int64
 }
 
-func newWorld(rnd *rand.Rand) *world {
+func newWorld(set simulation.Settings) *world {
 	w := &world{
-		ordered: rnd.IntN(4) > 0, poison: rnd.IntN(3) == 0, keys: 1 + rnd.IntN(8),
+		ordered: set.Ordered, poison: set.Poisonous, keys: set.Keys,
 		next: map[string]int64{}, written: map[string][]int64{}, applied: map[string][]int64{}, lost: map[string]int64{},
 		commits: map[int32]int64{}, offsets: map[int32]int64{}, read: map[int32]int64{}, records: map[int32]int64{},
 	}
 	w.contract = policies.Contract{
 		EventsFor: "a key", Because: "the simulation says so",
-		MaxWait:   []time.Duration{200 * time.Millisecond, 5 * time.Second, patience}[rnd.IntN(3)],
-		OnTimeout: []policies.OnTimeout{policies.OnTimeoutSkip, policies.OnTimeoutPark}[rnd.IntN(2)],
-		MaxHeld:   []int{4, 1000}[rnd.IntN(2)], OnOverflow: policies.OnOverflowSkip,
-		Class: policies.Class{
-			Late:   []policies.Late{policies.LateDrop, policies.LateReject}[rnd.IntN(2)],
-			Poison: []policies.Poison{policies.PoisonSkip, policies.PoisonPark}[rnd.IntN(2)],
-		},
+		MaxWait: set.MaxWait, OnTimeout: policies.OnTimeout(set.OnTimeout),
+		MaxHeld: set.MaxHeld, OnOverflow: policies.OnOverflowSkip,
+		Class: policies.Class{Late: policies.Late(set.Late), Poison: policies.Poison(set.Poison)},
 	}
 	return w
 }
