@@ -5,11 +5,12 @@
 //
 //	go run ./integration/sim -seeds 10000
 //	go run ./integration/sim -seed 4711 -v
-//	go run ./integration/sim -seed 4711 -drop 1-5,8
+//	go run ./integration/sim -scenario simulation-4711.yaml -v
 //
 // It prints how often each kind of fault happened and how many traces differed. A seed
-// that fails is shrunk: the command that is printed runs it with the faults left out
-// that it does not need. The same seed gives the same trace.
+// that fails is printed, and shrunk to a scenario file in the current folder: the
+// steps, faults and settings that the failure needs, and what happened in each step.
+// The same seed, and the same file, give the same trace to the byte.
 //
 // # Non-obvious
 //
@@ -26,6 +27,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 )
 
 func main() {
@@ -42,15 +44,22 @@ func command(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("sim", flag.ContinueOnError)
 	seeds := flags.Int("seeds", 1000, "how many seeds")
 	seed := flags.Int64("seed", -1, "run this seed alone")
-	drop := flags.String("drop", "", "with -seed: leave these faults out, as a report prints them")
-	verbose := flags.Bool("v", false, "with -seed: print what happens")
+	scenario := flags.String("scenario", "", "run this scenario file alone")
+	verbose := flags.Bool("v", false, "with -seed or -scenario: print what happens")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("sim: %w", err)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return fmt.Errorf("sim: %w", err)
+	}
+	if *scenario != "" && !filepath.IsAbs(*scenario) {
+		*scenario = filepath.Join(here, *scenario) // a test runs in the folder of its package
 	}
 	test := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=2h", "-run=^TestSimulation$", "-v",
 		"github.com/streamrun/streamrun/topology/runner", "-args",
 		fmt.Sprintf("-sim.seeds=%d", *seeds), fmt.Sprintf("-sim.seed=%d", *seed),
-		fmt.Sprintf("-sim.drop=%s", *drop), fmt.Sprintf("-sim.trace=%v", *verbose))
+		"-sim.scenario="+*scenario, "-sim.out="+here, fmt.Sprintf("-sim.trace=%v", *verbose))
 	test.Stdout, test.Stderr = os.Stdout, os.Stderr
 	if err := test.Run(); err != nil {
 		return fmt.Errorf("sim: %w", err)

@@ -128,11 +128,11 @@ func (s *sim) draw(p *passage) (f requestFault, struck bool) {
 			return f, s.fault(f.String())
 		}
 	}
-	all := slices.DeleteFunc(requestFaults(), func(f requestFault) bool { return f.call != p.call })
 	rate := map[string]int{"Fetch": 36, "Init": 9, "Committed": 7, "EndOffsets": 14, "Produce": 8, "SendOffsets": 3, "End": 5}[p.call]
 	if rate == 0 || !one(rate) {
 		return f, false
 	}
+	all := slices.DeleteFunc(requestFaults(), func(f requestFault) bool { return f.call != p.call })
 	f = all[s.rnd.IntN(len(all))]
 	return f, s.fault(f.String())
 }

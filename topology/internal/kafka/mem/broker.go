@@ -48,6 +48,7 @@ type Broker struct {
 	ids     map[string][16]byte          // of topics: counted from 1
 	made    uint64                       // topics, so far
 	txns    map[string]*txn              // by transactional id
+	ongoing []*txn                       // those of them whose transaction is open
 	nextPID int64
 	groups  map[string]*group
 	markers []*marker // decided, not landed, in the order of their decisions
@@ -109,10 +110,8 @@ func (b *Broker) nextEvent() (next event, ok bool) {
 			offer(m.due, "0", func(time.Time) { b.land(m) })
 		}
 	}
-	for id, t := range b.txns {
-		if t.state == ongoing {
-			offer(t.started.Add(t.timeout), "1"+id, func(at time.Time) { b.timeOut(t, at) })
-		}
+	for _, t := range b.ongoing {
+		offer(t.started.Add(t.timeout), "1"+t.id, func(at time.Time) { b.timeOut(t, at) })
 	}
 	for name, g := range b.groups {
 		if g.joining {

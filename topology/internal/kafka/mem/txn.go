@@ -167,6 +167,7 @@ func (b *Broker) addToTxn(id string, pid int64, epoch int16, parts []record.Topi
 	}
 	if t.state != ongoing {
 		t.state, t.started = ongoing, now
+		b.ongoing = append(b.ongoing, t)
 		t.partitions, t.groups = map[record.TopicPartition]bool{}, map[string]bool{}
 	}
 	for _, tp := range parts {
@@ -204,6 +205,7 @@ func (b *Broker) timeOut(t *txn, at time.Time) {
 
 // decide ends the transaction and sends its markers on their way.
 func (b *Broker) decide(t *txn, commit bool, now time.Time) {
+	b.ongoing = slices.DeleteFunc(b.ongoing, func(o *txn) bool { return o == t })
 	t.state, t.commit = ending, commit
 	send := func(m Marker) {
 		m.TransactionalID, m.Commit = t.id, commit
