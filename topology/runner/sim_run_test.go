@@ -39,7 +39,7 @@ func TestSimulation(t *testing.T) {
 	case *simSeed >= 0:
 		v := simulate(t, simulation.Draw(uint64(*simSeed)), *simTrace)
 		t.Logf("seed %d: trace %016x, %d faults", *simSeed, v.script.Trace, v.script.Faults())
-		if v.failure != "" {
+		if v.script.Breaks != "" {
 			report(t, v)
 		}
 	default:
@@ -69,8 +69,8 @@ func runScenario(t *testing.T, path string) {
 		}
 	}
 	switch {
-	case v.failure != "":
-		t.Errorf("%s: %s", path, v.failure)
+	case v.script.Breaks != "":
+		t.Errorf("%s: %s", path, v.script.Seen)
 	case plan.Breaks != "":
 		t.Logf("every promise was kept; the file was written of a run that broke %s", plan.Breaks)
 	}
@@ -79,7 +79,7 @@ func runScenario(t *testing.T, path string) {
 // report prints a failure and what it needs.
 func report(t *testing.T, v simVerdict) {
 	seed := v.script.Seed
-	t.Errorf("go run ./integration/sim -seed %d: trace %016x: %s", seed, v.script.Trace, v.failure)
+	t.Errorf("go run ./integration/sim -seed %d: trace %016x: %s", seed, v.script.Trace, v.script.Seen)
 	small := simulation.Shrink(v.script, shrinkRuns, func(s simulation.Script) (simulation.Script, bool) {
 		got := simulate(t, s, false)
 		return got.script, got.script.Breaks == v.script.Breaks
@@ -96,7 +96,7 @@ func report(t *testing.T, v simVerdict) {
 	t.Logf("%s: go run ./integration/sim -scenario %s", size, path)
 }
 
-// runSeeds runs many seeds, the worst of all worlds in each.
+// runSeeds runs seeds from 0, some of them twice, and counts what happened in them.
 func runSeeds(t *testing.T, seeds int) {
 	began := time.Now()
 	var mu sync.Mutex // guards what follows
@@ -120,7 +120,7 @@ func runSeeds(t *testing.T, seeds int) {
 						fired[kind] += n
 					}
 					mu.Unlock()
-					if v.failure != "" {
+					if v.script.Breaks != "" {
 						report(t, v)
 					}
 				}
@@ -144,8 +144,8 @@ func runSeeds(t *testing.T, seeds int) {
 func TestASimulationIsItsScript(t *testing.T) {
 	for seed := range uint64(8) {
 		v := simulate(t, simulation.Draw(seed), false)
-		if v.failure != "" {
-			t.Fatal(v.failure)
+		if v.script.Breaks != "" {
+			t.Fatal(v.script.Seen)
 		}
 		plan, err := simulation.Parse("went", v.script.Text())
 		if err != nil {

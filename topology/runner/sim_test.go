@@ -23,9 +23,8 @@ import (
 
 // A verdict is how a simulation ended.
 type simVerdict struct {
-	script  simulation.Script // as it went
-	failure string            // empty: every promise was kept
-	fired   map[string]int    // how often each kind of fault took effect
+	script simulation.Script // as it went
+	fired  map[string]int    // how often each kind of fault took effect
 }
 
 // An instance is one process of the app.
@@ -123,8 +122,8 @@ func (s *sim) end() {
 		if !ok {
 			panic(broken)
 		}
-		s.verdict.failure = string(failed)
-		s.verdict.script.Breaks, _, _ = strings.Cut(s.verdict.failure, ":")
+		s.verdict.script.Seen = string(failed)
+		s.verdict.script.Breaks, _, _ = strings.Cut(string(failed), ":")
 		s.say("FAILED: %s", failed)
 	}
 	s.settleFaults()

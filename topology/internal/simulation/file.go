@@ -29,15 +29,19 @@ func (s *Script) Text() []byte {
 	}
 	fmt.Fprintf(&b, "steps:\n")
 	for _, step := range s.Steps {
-		line := strings.TrimSpace(fmt.Sprintf("- %d %s", step.Number, step.Fault))
-		if step.Note != "" {
-			line = fmt.Sprintf("%-36s # %s", line, strings.ReplaceAll(step.Note, "\n", " "))
-		}
-		fmt.Fprintln(&b, line)
+		fmt.Fprintln(&b, commented(fmt.Sprintf("- %d %s", step.Number, step.Fault), step.Note))
 	}
-	fmt.Fprintln(&b, strings.TrimSpace("breaks: "+s.Breaks))
+	fmt.Fprintln(&b, commented("breaks: "+s.Breaks, s.Seen))
 	fmt.Fprintf(&b, "trace: %016x\n", s.Trace)
 	return b.Bytes()
+}
+
+// commented is a line with a comment, if there is one.
+func commented(line, comment string) string {
+	if comment == "" {
+		return strings.TrimSpace(line)
+	}
+	return fmt.Sprintf("%-36s # %s", line, strings.ReplaceAll(comment, "\n", " "))
 }
 
 // Parse reads a file; name stands for it in errors, which begin with file:line:col.

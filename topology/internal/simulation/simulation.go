@@ -18,6 +18,7 @@ type Script struct {
 	Settings Settings
 	Steps    []Step // by number
 	Breaks   string // the promise that was broken; empty: none
+	Seen     string // how it was broken, for people; Parse does not read it
 	Trace    uint64 // hash of all that happened
 }
 

@@ -20,7 +20,7 @@ func example() Script {
 		Steps: []Step{
 			{3, "", "0s: write [{key-0 1}]"}, {12, "EndTxn lost, handled later", "1.204s: 0 -> End -0"}, {13, AnyFault, ""}, {440, "", ""},
 		},
-		Breaks: "I3", Trace: 0x01c3a5f0d4e81b27,
+		Breaks: "I3", Seen: "I3: the state of key-0 is 2,, want 1,2,", Trace: 0x01c3a5f0d4e81b27,
 	}
 }
 
@@ -30,7 +30,7 @@ func unnoted(s Script) Script {
 	for i, step := range s.Steps {
 		steps[i] = Step{step.Number, step.Fault, ""}
 	}
-	s.Steps = steps
+	s.Steps, s.Seen = steps, ""
 	return s
 }
 
