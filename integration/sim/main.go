@@ -60,6 +60,7 @@ func command(ctx context.Context, args []string) error {
 		"github.com/streamrun/streamrun/topology/runner", "-args",
 		fmt.Sprintf("-sim.seeds=%d", *seeds), fmt.Sprintf("-sim.seed=%d", *seed),
 		"-sim.scenario="+*scenario, "-sim.out="+here, fmt.Sprintf("-sim.trace=%v", *verbose))
+	test.Env = append(os.Environ(), "GODEBUG="+os.Getenv("GODEBUG")+",tracebacklabels=1") // a panic says of which seed it is
 	test.Stdout, test.Stderr = os.Stdout, os.Stderr
 	if err := test.Run(); err != nil {
 		return fmt.Errorf("sim: %w", err)

@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -107,6 +109,7 @@ func runSeeds(t *testing.T, seeds int) {
 			t.Run(fmt.Sprint(shard), func(t *testing.T) {
 				t.Parallel()
 				for seed := shard; seed < seeds && !t.Failed(); seed += shards {
+					pprof.SetGoroutineLabels(pprof.WithLabels(t.Context(), pprof.Labels("seed", strconv.Itoa(seed)))) // a panic prints it, with GODEBUG=tracebacklabels=1
 					plan := simulation.Draw(uint64(seed))
 					v := simulate(t, plan, false)
 					if seed%20 == 0 {

@@ -142,7 +142,7 @@ func (s *sim) say(format string, args ...any) {
 		_, _ = fmt.Fprintf(os.Stdout, "%v %s\n", at, line)
 	}
 	if s.planned.Number > 0 && !strings.HasPrefix(line, "fault: ") && !strings.Contains(s.went().Note, ": ") {
-		s.went().Note += ": " + strings.ReplaceAll(line, "\u00b5s", "us")
+		s.went().Note += ": " + strings.TrimSpace(strings.ReplaceAll(line, "\u00b5s", "us"))
 	}
 }
 
