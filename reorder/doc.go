@@ -10,11 +10,7 @@
 //
 //	m := reorder.New(contract).NewMachine(host, sources)
 //	m.Record(slot, &event, now)
-//	for {
-//		d, ok := m.Next()
-//		if !ok {
-//			break
-//		}
+//	for d := m.Next(); d != nil; d = m.Next() {
 //		if d.Kind == topology.DecideApply {
 //			m.Outcome(run(d.Event))
 //		}

@@ -259,10 +259,10 @@ func (m *Machine) Command(c topology.OrderCommand, now int64) error {
 }
 
 // Next implements topology.OrderMachine.
-func (m *Machine) Next() (topology.Decision, bool) {
+func (m *Machine) Next() *topology.Decision {
 	for m.at == len(m.out) {
 		if m.flying || !m.work() {
-			return topology.Decision{}, false
+			return nil
 		}
 	}
 	d := &m.out[m.at]
@@ -271,7 +271,7 @@ func (m *Machine) Next() (topology.Decision, bool) {
 	if m.cur != nil {
 		d.Entity = m.cur.slot
 	}
-	return *d, true
+	return d
 }
 
 // Outcome implements topology.OrderMachine.

@@ -113,11 +113,11 @@ func (r *rig) commit() {
 func (r *rig) drive() {
 	r.t.Helper()
 	for n := 1; ; n++ {
-		d, ok := r.m.Next()
-		if !ok {
+		d := r.m.Next()
+		if d == nil {
 			break
 		}
-		r.log = append(r.log, Explain(r.contract, d))
+		r.log = append(r.log, Explain(r.contract, *d))
 		if d.Kind == topology.DecideApply {
 			o := r.fate(d.Event.ID, d.Attempt)
 			if o == topology.OutcomeDone {

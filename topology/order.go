@@ -140,8 +140,9 @@ type OrderMachine interface {
 	// the like) as a letter of no entity; Next then hands out its DecideDeadLetter.
 	Refuse(ev *OrderEvent, reason policies.Reason)
 
-	// Next returns the next decision. It is valid until the following call.
-	Next() (Decision, bool)
+	// Next returns the next decision, or nil. It is valid until the following call of
+	// Next or Outcome, and until more is offered.
+	Next() *Decision
 	// Settled reports whether what Next would hand out now changes nothing before its
 	// outcome: everything that is decided has been handed out. The task stops early, and
 	// takes a batch, only then.

@@ -279,12 +279,8 @@ func (h *Host) offer(d *delivery) error {
 // drive hands the decisions out until there is none.
 func (h *Host) drive() error {
 	booked, skipped := false, false
-	for {
-		d, ok := h.machine.Next()
-		if !ok {
-			h.commit()
-			return nil
-		}
+	for next := h.machine.Next(); next != nil; next = h.machine.Next() {
+		d := *next
 		if d.Kind == topology.DecideApply || d.Kind == topology.DecideCompensate {
 			if x := h.world.of(d.Event); skipped || booked && (x != h.inHand || x.is == policies.Held) { // what follows is written after it
 				h.commit()
@@ -298,6 +294,8 @@ func (h *Host) drive() error {
 		h.book(d)
 		booked, skipped = true, skipped || d.Kind == topology.DecideSkip
 	}
+	h.commit()
+	return nil
 }
 
 func sorted[K int | string, V any](m map[K]V) []K {

@@ -21,7 +21,7 @@ type failure struct {
 
 // letter dead-letters the event of a decision: the original bytes, and headers that
 // say where it came from and why it is here.
-func (t *Task) letter(d topology.Decision) {
+func (t *Task) letter(d *topology.Decision) {
 	var rec record.Record
 	if t.event != nil && d.Event == t.event {
 		rec = *t.raw
@@ -61,7 +61,7 @@ func kind(err error) string {
 }
 
 // alarm keeps a decision that somebody should know of.
-func (t *Task) alarm(d topology.Decision) {
+func (t *Task) alarm(d *topology.Decision) {
 	a := Alarm{From: d.From, Rule: d.Rule, Rebuild: d.Kind == topology.DecideRequestRebuild}
 	if d.Entity != nil {
 		a.Entity = d.Entity.ID

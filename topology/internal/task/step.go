@@ -245,8 +245,8 @@ func (t *Task) run(source int) {
 // is spent. It answers true when the record in hand is to be applied.
 func (t *Task) decide() bool {
 	for {
-		d, ok := t.machine.Next()
-		if !ok {
+		d := t.machine.Next()
+		if d == nil {
 			return false
 		}
 		inHand := t.event != nil && d.Event == t.event
@@ -307,7 +307,7 @@ func (t *Task) decide() bool {
 }
 
 // begin starts an apply with a savepoint.
-func (t *Task) begin(d topology.Decision) {
+func (t *Task) begin(d *topology.Decision) {
 	t.applying, t.decision, t.failed, t.where = true, d, nil, nil
 	if d.Entity != nil {
 		t.hand = d.Entity.Task.(*slot)
@@ -323,7 +323,7 @@ func (t *Task) Applied() {
 
 // applyKept applies an event that waited: its record is decoded and goes through
 // the nodes from its source on.
-func (t *Task) applyKept(d topology.Decision) {
+func (t *Task) applyKept(d *topology.Decision) {
 	raw, source := t.raw, t.source
 	rec, err := decodePayload(d.Event.Payload)
 	if err != nil {

@@ -43,7 +43,7 @@ type Task struct {
 
 	// the apply in hand
 	applying bool
-	decision topology.Decision
+	decision *topology.Decision
 	failed   error
 	where    *graph.Node // that failed
 	point    savepoint   // where it began
