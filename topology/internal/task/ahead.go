@@ -40,7 +40,7 @@ func (t *Task) touch(slots []*slot) {
 	sum := 0
 	for _, sl := range slots {
 		if sl != nil { // the parts of one, a line of the cache each
-			sum += len(sl.ID) + sl.size + int(sl.small[0]) + int(sl.one[0].timestamp)
+			sum += len(sl.ID) + sl.size + int(sl.one[0].timestamp)
 		}
 	}
 	for _, sl := range slots {

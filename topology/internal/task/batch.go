@@ -174,21 +174,21 @@ func (t *Task) log(b *Batch, topic string, key, value []byte, headers []record.H
 // to their changelogs, and the whole of it to the rows for the backend, whose bytes the
 // changelogs have too.
 func (t *Task) takeSlot(b *Batch, sl *slot) {
-	logRow, changed := false, sl.rowDirty
-	if sl.rowDirty {
-		logRow = sl.Stored != nil
-		if sl.Stored == nil {
-			sl.Stored = sl.small[:0]
-		}
-		if sl.Stored = t.machine.AppendRow(sl.Stored[:0], &sl.Entity); len(sl.Stored) == 0 {
-			sl.Stored = nil
-		}
-		logRow = logRow || sl.Stored != nil
-	}
-	sl.dirty, sl.rowDirty = false, false
 	parts := t.slots.parts
 	clear(parts)
 	parts[0] = sl.Stored
+	if sl.Row != nil { // what was stored is read, and may be another one by now
+		sl.Stored = nil
+		if t.scratch = t.machine.AppendRow(t.scratch[:0], &sl.Entity); len(t.scratch) > 0 {
+			parts[0] = t.scratch
+		} else {
+			parts[0] = nil
+		}
+	}
+	changed := sl.rowDirty
+	logRow := changed && (sl.logged || parts[0] != nil)
+	sl.logged = parts[0] != nil
+	sl.dirty, sl.rowDirty = false, false
 	for i := range sl.cells {
 		c := &sl.cells[i]
 		changed = changed || c.dirty

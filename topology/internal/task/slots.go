@@ -19,15 +19,15 @@ type slot struct {
 	rowDirty bool // the order row changed
 	place    place
 	stored   bool  // the backend has a row, or will have one when the batches in flight are applied
+	logged   bool  // the changelog has an order row
 	used     bool  // since the hand passed last
 	taken    int64 // number of the last batch that has the row
 	size     int   // as it is counted in slots.bytes
 
-	// Where ID, Stored and cells are as long as they fit: what is used together is
-	// together. name is never written to again, as its string asks for.
-	name  [24]byte
-	small [32]byte
-	one   [1]cell
+	// Where ID and cells are as long as they fit: what is used together is together, in
+	// three lines of the cache. name is never written to again, as its string asks for.
+	name [24]byte
+	one  [1]cell
 }
 
 // slotBytes is about what a slot takes besides its bytes, with what a machine decodes.
@@ -123,7 +123,7 @@ func (s *slots) load(id string) (*slot, error) {
 	if row != nil {
 		sl.stored = true
 		if s.parts[0] != nil {
-			sl.Stored = append(sl.small[:0], s.parts[0]...)
+			sl.Stored, sl.logged = append([]byte(nil), s.parts[0]...), true
 		}
 		for i := range sl.cells {
 			if p := s.parts[1+i]; p != nil {
