@@ -41,7 +41,7 @@ func (d *inOrder) offer(slot *topology.Entity, n int64) {
 		d.ev.ID = d.ids[n%64]
 	}
 	d.m.Record(slot, &d.ev, n)
-	for dec := d.m.Next(); dec != nil; dec = d.m.Next() {
+	for dec := d.m.Next(true); dec != nil; dec = d.m.Next(true) {
 		if dec.Kind == topology.DecideApply {
 			d.m.Outcome(topology.OutcomeDone)
 			d.applied++

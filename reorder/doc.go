@@ -10,7 +10,7 @@
 //
 //	m := reorder.New(contract).NewMachine(host, sources)
 //	m.Record(slot, &event, now)
-//	for d := m.Next(); d != nil; d = m.Next() {
+//	for d := m.Next(true); d != nil; d = m.Next(true) {
 //		if d.Kind == topology.DecideApply {
 //			m.Outcome(run(d.Event))
 //		}
@@ -35,7 +35,11 @@
 //     included: its offset may be committed and a restart decides about it again.
 //  7. What is cut by a budget goes on at the time at which it began, before the next
 //     input of the entity: a budget changes when a decision is made, but none. (An
-//     estimated wait follows from what was learned when its hole opened.)
+//     estimated wait follows from what was learned when its hole opened.) An input that
+//     comes meanwhile joins what is left where that comes to the same: the event behind
+//     the last one that waits is held, and tried as of when it came; a duplicate of what
+//     is applied is dropped (at the end of the drain its id may be forgotten, and the
+//     entity parked). All others wait for what is left.
 //
 // # Non-obvious
 //

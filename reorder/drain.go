@@ -33,6 +33,7 @@ func (s *Sequencer) drainOne() {
 		s.evacuate(e)
 	case s.bySeq && e.Number == row.next() && (!s.causallyHeld(e.Number) || !s.causeMissing(e)):
 		e.waiting = false
+		s.now = max(s.now, e.due)
 		s.inOrder(e)
 	case s.bySeq && e.Number < row.next(): // it was passed while it waited
 		s.again(e)
@@ -72,6 +73,32 @@ func (s *Sequencer) evacuate(e *Event) {
 	if s.held.Len() == 0 {
 		x.evacuate, x.waiting = "", nil
 	}
+}
+
+// joins reports whether an event that comes while the entity is not done may be decided
+// now: it is held behind all others, or dropped, and so it would have been, or applied
+// when its turn came, had the entity been done. Of others that cannot be said: the holes
+// and the letters that the drain leaves decide about them.
+func (s *Sequencer) joins(row *Row, held Held, in *topology.OrderEvent) bool {
+	x, last := row.rare, held.Max()
+	if !s.bySeq || !row.known || row.parked || x == nil || last == nil || len(x.tries) > 0 || x.redriving ||
+		in.Entity == "" || !usable(&in.Metadata) || in.Epoch != row.epoch || s.contract.Gap != policies.GapBuffer && s.contract.Gap != policies.GapRebuild {
+		return false
+	}
+	n, hash := in.Sequence, s.hashOf(&in.Metadata)
+	e, known := row.ids.find(hash)
+	switch {
+	case held.Letters() > 0 && held.FindLetter(hash, in.Epoch, n) != nil, hash != 0 && held.Find(hash) != nil:
+		return false
+	case n <= row.last: // a duplicate for its id, or, once that is forgotten, for its number
+		return n >= row.start && !x.holes.has(n) && !held.LetterWith(row.epoch, n, policies.ReasonLate) &&
+			(known && e.number() == n || !known && !row.ids.at(n))
+	}
+	// Next to the last one it opens no hole of its own, whose timer would start later.
+	_, void := x.void.get(n)
+	return n == last.Number+1 && !known && !void && !row.Ahead(n) && s.contract.MaxJump > 0 &&
+		s.contract.ClassOf(in.Class).Early != policies.EarlyApply &&
+		held.Len() < s.contract.MaxHeld && held.Letters()+held.Len()+2 <= s.contract.MaxDLQ // parking takes them all
 }
 
 // rearm sees to the timer and the rebuild request of the head hole (R11): they

@@ -28,7 +28,7 @@ type Event struct {
 	// Local retry and looks.
 	try      tryKind
 	attempts int   // handler runs, or looks, so far
-	due, arm int64 // when it is tried again
+	due, arm int64 // when it is tried again; due of one that joined a drain: when it did
 
 	// Bookkeeping of the machine.
 	owner        *entity

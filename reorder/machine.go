@@ -244,7 +244,7 @@ func (m *Machine) Command(c topology.OrderCommand, now int64) error {
 			return fmt.Errorf("reorder: re-driving entity %q: %w", c.Entity, ErrUnknownEntity)
 		}
 		m.commands = append(m.commands, command{en, now})
-		if !m.owesAnything() {
+		if !m.Owes() {
 			m.begin()
 		}
 		return nil
@@ -259,9 +259,10 @@ func (m *Machine) Command(c topology.OrderCommand, now int64) error {
 }
 
 // Next implements topology.OrderMachine.
-func (m *Machine) Next() *topology.Decision {
+func (m *Machine) Next(backlog bool) *topology.Decision {
 	for m.at == len(m.out) {
-		if m.flying || !m.work() {
+		if m.flying || !m.work(backlog) {
+			m.hand.full = false // it has to wait, if it is not decided
 			return nil
 		}
 	}
@@ -293,10 +294,14 @@ func (m *Machine) Outcome(o topology.ApplyOutcome) {
 // What an earlier step left comes before the record in hand if it is of the same
 // entity; where entities act on each other, by causes or by the order of release,
 // all of it comes first. So a budget changes when a decision is made, but none.
-func (m *Machine) work() bool {
+// Timers come before what was left of other entities, which may be much.
+func (m *Machine) work(backlog bool) bool {
 	if m.hand.full && (m.hand.owner == &m.nobody || !m.together() && len(m.commands) == 0 && !m.owes(m.hand.owner)) {
 		m.decideHand()
 		return true
+	}
+	if !backlog && m.seq.deferred == nil {
+		return m.hand.full && m.join()
 	}
 	if m.hand.full && !m.together() && len(m.commands) == 0 {
 		if en := m.hand.owner; en.queued {
@@ -307,13 +312,16 @@ func (m *Machine) work() bool {
 		}
 		return true
 	}
+	due := len(m.timers) > 0 && !m.ticked.before(m.timers[0].due)
 	switch {
+	case due && !m.together() && !m.timers[0].queued && m.seq.deferred == nil:
+		m.fire(m.timers[0])
 	case len(m.queue) > 0:
 		en := m.queue[0]
 		m.dequeue(en)
 		m.goOn(en)
 	case m.seq.byTime && m.release():
-	case len(m.timers) > 0 && !m.ticked.before(m.timers[0].due):
+	case due:
 		m.fire(m.timers[0])
 	case len(m.commands) > 0:
 		m.begin()
@@ -325,6 +333,21 @@ func (m *Machine) work() bool {
 	return true
 }
 
+// join lets the record in hand wait behind what is left of its entity, if that is
+// what would become of it in the end.
+func (m *Machine) join() bool {
+	h := &m.hand
+	if en := h.owner; m.together() || len(m.commands) > 0 || !en.queued || !m.seq.joins(&en.row, &en.held, h.ev) {
+		return false
+	}
+	h.full = false
+	m.step(h.owner, Input{Kind: InputBehind, Event: h.ev}, h.now)
+	return true
+}
+
+// Together implements topology.OrderMachine.
+func (m *Machine) Together() bool { return m.together() }
+
 // together reports whether the entities act on each other.
 func (m *Machine) together() bool { return m.causes != nil || m.seq.byTime }
 
@@ -333,8 +356,8 @@ func (m *Machine) owes(en *entity) bool {
 	return en.aside != nil && (en.queued || en.index >= 0 && !m.ticked.before(en.due))
 }
 
-// owesAnything reports whether something of any entity is to be done.
-func (m *Machine) owesAnything() bool {
+// Owes implements topology.OrderMachine.
+func (m *Machine) Owes() bool {
 	return m.flying || m.at < len(m.out) || len(m.queue) > 0 || len(m.timers) > 0 && !m.ticked.before(m.timers[0].due) || m.seq.byTime && m.ready() != nil
 }
 
@@ -399,7 +422,7 @@ func (m *Machine) step(en *entity, in Input, now int64) {
 	m.cur = en
 	m.putAside(en)
 	out, more := m.seq.Step(&en.row, &en.held, in, now, stepBudget)
-	m.out, m.at = out, 0
+	m.out, m.at, now = out, 0, m.seq.now
 	if m.seq.paused {
 		m.hand.paused = true
 	}

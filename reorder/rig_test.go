@@ -27,7 +27,13 @@ type rig struct {
 	applied map[string][]string // entity: ids in order
 	log     []string            // every decision
 	fate    func(id string, attempt int) topology.ApplyOutcome
-	budget  int // decisions after which a step is left; 0: none
+	budget  int  // decisions after which a step is left; 0: none
+	lazy    bool // a record is decided before what is left of others, if it can be
+	hand    *topology.OrderEvent
+	decided bool // of hand
+	joined  int  // records that were decided while something was left of their entity
+	dropped int  // of joined
+	waited  int  // records that had to wait for what was left
 }
 
 const sources = 2
@@ -109,14 +115,15 @@ func (r *rig) commit() {
 }
 
 // drive pulls decisions until there is none, or until the budget is used up and the
-// record in hand is decided.
+// record in hand is decided. A lazy rig decides the record in hand alone.
 func (r *rig) drive() {
 	r.t.Helper()
 	for n := 1; ; n++ {
-		d := r.m.Next()
+		d := r.m.Next(!r.lazy || r.hand == nil)
 		if d == nil {
 			break
 		}
+		r.decided = r.decided || r.hand != nil && d.Event == r.hand
 		r.log = append(r.log, Explain(r.contract, *d))
 		if d.Kind == topology.DecideApply {
 			o := r.fate(d.Event.ID, d.Attempt)
@@ -150,8 +157,22 @@ func (r *rig) deliver(m policies.Metadata) {
 	if m.Entity != "" {
 		slot = r.Entity(m.Entity)
 	}
-	r.m.Record(slot, ev, r.now)
-	r.drive()
+	for r.hand, r.decided = ev, false; !r.decided; {
+		owes, drops := slot != nil && r.m.owes(r.m.entityOf(slot)), r.m.Counts()[0].Duplicate
+		r.m.Record(slot, ev, r.now)
+		r.drive()
+		switch {
+		case !r.decided: // it is offered again when less is left
+			r.waited++
+			r.hand = nil
+			r.drive()
+			r.hand = ev
+		case owes && r.lazy:
+			r.joined++
+			r.dropped += int(r.m.Counts()[0].Duplicate - drops)
+		}
+	}
+	r.hand = nil
 	if r.m.Paused() {
 		r.next[0]--
 	}

@@ -85,6 +85,7 @@ const (
 	InputRedrive                  // the operator re-drives the letters
 	InputOutcome                  // how the last apply ended
 	InputRelease                  // the watermark passed a held event (event time)
+	InputBehind                   // a delivered event that joins those that wait, while more is to be done
 )
 
 // Input is what a Step is given.
@@ -140,6 +141,12 @@ func (s *Sequencer) Step(row *Row, held Held, input Input, now int64, budget int
 		beginRedrive(row, held)
 	case InputRelease:
 		s.apply(input.Released, tryOrder, false)
+	case InputBehind:
+		s.record(input.Event)
+		if e := s.held.Get(input.Event.Sequence); e != nil {
+			e.due = now
+		}
+		return s.out, true
 	case InputMore:
 	}
 	if !s.flight.active && s.unsettled() {

@@ -141,11 +141,18 @@ type OrderMachine interface {
 	Refuse(ev *OrderEvent, reason policies.Reason)
 
 	// Next returns the next decision, or nil. It is valid until the following call of
-	// Next or Outcome, and until more is offered.
-	Next() *Decision
-	// Settled reports whether what Next would hand out now changes nothing before its
-	// outcome: everything that is decided has been handed out. The task stops early, and
-	// takes a batch, only then.
+	// Next or Outcome, and until more is offered. Without backlog nothing that earlier
+	// inputs left is gone on with: only the record offered last is decided, if it does
+	// not have to wait for what is left of its entity. One that has to is to be offered
+	// again; nothing has changed.
+	Next(backlog bool) *Decision
+	// Owes reports whether something is left of earlier inputs.
+	Owes() bool
+	// Together reports whether entities act on each other, so that everything that is
+	// left comes before the next record.
+	Together() bool
+	// Settled reports whether everything that is decided has been handed out. The task
+	// stops early, and takes a batch, only then.
 	Settled() bool
 	// Outcome ends the apply or compensation that Next handed out last.
 	Outcome(o ApplyOutcome)

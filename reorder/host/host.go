@@ -279,7 +279,7 @@ func (h *Host) offer(d *delivery) error {
 // drive hands the decisions out until there is none.
 func (h *Host) drive() error {
 	booked, skipped := false, false
-	for next := h.machine.Next(); next != nil; next = h.machine.Next() {
+	for next := h.machine.Next(true); next != nil; next = h.machine.Next(true) {
 		d := *next
 		if d.Kind == topology.DecideApply || d.Kind == topology.DecideCompensate {
 			if x := h.world.of(d.Event); skipped || booked && (x != h.inHand || x.is == policies.Held) { // what follows is written after it

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package topologytest_test
 
@@ -46,6 +46,7 @@ type hole struct {
 	task    *task.Task
 	offset  int64
 	applied int64 // of late
+	others  int64 // applied of all others
 	steps   []time.Duration
 }
 
@@ -62,6 +63,8 @@ func newHole(tb testing.TB, held int) *hole {
 			if h.applied++; r.Value != h.applied {
 				return fmt.Errorf("%d was applied after %d", r.Value, h.applied-1)
 			}
+		} else {
+			h.others++
 		}
 		emit(r)
 		return st.Put(r.Key, r.Value)
@@ -130,9 +133,12 @@ func (h *hole) hold(n int) {
 }
 
 // cpu is the time that the process has used, the collection of garbage included.
-func cpu() time.Duration {
+func cpu() time.Duration { return used(syscall.RUSAGE_SELF) }
+
+// used is the time that the process, or its present thread, has used.
+func used(who int) time.Duration {
 	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+	if err := syscall.Getrusage(who, &u); err != nil {
 		panic(err) // it has no other fault than wrong arguments
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
@@ -147,12 +153,11 @@ func heap() uint64 {
 
 // BenchmarkDrain fills the hole that many events wait behind, commits included. ns/event
 // is the CPU time of the drain, hold-ns/event of the holding, B/event what one takes while
-// it waits, longest-ms the CPU time of the longest step of the drain, other-ms after how much of it
-// the event of another entity, which came at once behind the missing one, is applied.
+// it waits, longest-ms the CPU time of the longest step of the drain.
 func BenchmarkDrain(b *testing.B) {
 	for _, held := range []int{1000, 1_000_000} {
 		b.Run(fmt.Sprint(held), func(b *testing.B) {
-			var ns, hold, bytes, longest, other []float64
+			var ns, hold, bytes, longest []float64
 			for range b.N {
 				b.StopTimer()
 				h := newHole(b, held)
@@ -163,20 +168,14 @@ func BenchmarkDrain(b *testing.B) {
 				h.steps = nil
 				b.StartTimer()
 				begin = cpu()
-				in := append(h.records("late", 1, 1), h.records("other", 1, 1)...)
-				for more := true; more || len(in) > 0; {
-					waits := len(in) > 0
-					if in, more = h.step(in); waits && len(in) == 0 {
-						other = append(other, float64(cpu()-begin)/1e6)
-					}
-				}
+				h.offer(h.records("late", 1, 1))
 				ns = append(ns, float64(cpu()-begin)/float64(held))
 				longest = append(longest, float64(slices.Max(h.steps))/1e6)
 				if h.applied != int64(held)+1 {
 					b.Fatalf("%d of %d events were applied", h.applied, held+1)
 				}
 			}
-			for unit, values := range map[string][]float64{"ns/event": ns, "hold-ns/event": hold, "B/event": bytes, "longest-ms": longest, "other-ms": other} {
+			for unit, values := range map[string][]float64{"ns/event": ns, "hold-ns/event": hold, "B/event": bytes, "longest-ms": longest} {
 				slices.Sort(values)
 				b.ReportMetric(values[len(values)/2], unit)
 			}
@@ -185,25 +184,132 @@ func BenchmarkDrain(b *testing.B) {
 	}
 }
 
-// However many events wait, a step of the drain is cut by its budget, and a commit
-// follows it.
+// BenchmarkOthersOfADrain measures how long the events of other entities wait, from when
+// they come to the end of their step, while many events drain and while none do, in CPU
+// time of the thread that steps. They come evenly; each tenth is one more of the entity
+// that drains.
+func BenchmarkOthersOfADrain(b *testing.B) {
+	for _, rate := range []int{10_000, 50_000} {
+		for _, held := range []int{0, 1_000_000} {
+			b.Run(fmt.Sprintf("rate=%d/held=%d", rate, held), func(b *testing.B) {
+				for range b.N {
+					b.StopTimer()
+					h := newHole(b, max(held, 1000))
+					h.hold(held)
+					runtime.GC()
+					b.StartTimer()
+					waits := h.waits(held, time.Second/time.Duration(rate))
+					slices.Sort(waits)
+					for _, q := range []int{50, 99} {
+						b.ReportMetric(float64(waits[len(waits)*q/100])/1e6, fmt.Sprintf("p%d-ms", q))
+					}
+					b.ReportMetric(float64(len(waits)), "others")
+				}
+				b.ReportMetric(0, "ns/op")
+			})
+		}
+	}
+}
+
+// waits fills the hole, has events come so far apart while it drains, or for a second
+// where nothing does, and returns how long those of other entities waited.
+func (h *hole) waits(held int, apart time.Duration) (waits []time.Duration) {
+	h.tb.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var (
+		in      = h.records("late", 1, 1)
+		late    = int64(held) + 2
+		came    []time.Duration // of in: when; the first is not looked at
+		skipped time.Duration   // in which there was nothing to do
+		begin   = used(syscall.RUSAGE_THREAD)
+		next    time.Duration
+		others  = map[string]int64{}
+	)
+	came = append(came, 0)
+	for more := true; h.applied < int64(held)+1 || held == 0 && next < time.Second; {
+		now := used(syscall.RUSAGE_THREAD) - begin + skipped
+		if !more && len(in) == 0 && now < next {
+			skipped += next - now
+			now = next
+		}
+		for ; next <= now; next += apart {
+			key := fmt.Sprint("other ", len(waits)%997)
+			others[key]++
+			n := others[key]
+			if len(came)%10 == 9 {
+				key, n = "late", late
+				late++
+			}
+			in = append(in, h.records(key, n, 1)...)
+			came = append(came, next)
+		}
+		n := len(in)
+		in, more = h.step(in)
+		after := used(syscall.RUSAGE_THREAD) - begin + skipped
+		for i := range n - len(in) {
+			if at := came[i]; at > 0 {
+				waits = append(waits, after-at)
+			}
+		}
+		came = came[n-len(in):]
+	}
+	return waits
+}
+
+// However many events wait, a step of the drain is cut by its part of the budget, and a
+// commit follows it. Meanwhile the events of other entities are applied in the step that
+// they come in, and one of the same entity waits without stopping its partition.
 func TestADrainIsCutIntoSteps(t *testing.T) {
 	t.Parallel()
-	const held = 5 * heldBudget
-	h := newHole(t, held)
+	const held, others = 10 * heldBudget, 300
+	h := newHole(t, held+100)
 	h.hold(held)
 	if h.applied != 0 {
 		t.Fatalf("%d events were applied before the first one", h.applied)
 	}
-	in := h.records("late", 1, 1)
-	for more := true; more; {
-		before := h.applied
-		in, more = h.step(in)
-		if n := h.applied - before; n > heldBudget+1 {
-			t.Errorf("a step applied %d events; its budget is %d", n, heldBudget)
+	in, late := h.records("late", 1, 1), int64(held)+2
+	steps := 0
+	for more := true; more; steps++ {
+		in = append(in, h.records(fmt.Sprint("other ", steps), 1, others)...)
+		if more = h.applied < held-heldBudget; more {
+			in = append(in, h.records("late", late, 1)...)
+			late++
+		}
+		before, waits := h.applied, h.others
+		if in, more = h.step(in); len(in) > 0 {
+			t.Fatalf("step %d left %d events of others to the next one", steps, len(in))
+		}
+		if n := h.others - waits; n != others {
+			t.Fatalf("step %d applied %d events of others, not %d", steps, n, others)
+		}
+		if n := h.applied - before; n > heldBudget/8+64 {
+			t.Errorf("a step applied %d events that waited, of a budget of %d", n, heldBudget)
 		}
 	}
-	if h.applied != held+1 {
-		t.Errorf("%d of %d events were applied", h.applied, held+1)
+	if h.applied != late-1 {
+		t.Errorf("%d of %d events were applied", h.applied, late-1)
+	}
+	if steps < 50 {
+		t.Errorf("%d steps", steps)
+	}
+}
+
+// A drain comes to its end although more of its entity come with every step than its part
+// of the budget has room for: each that joins lets others go.
+func TestADrainEndsWhileItsEntityIsHot(t *testing.T) {
+	t.Parallel()
+	const held = 4 * heldBudget
+	h := newHole(t, 2*held)
+	h.hold(held)
+	in, late := h.records("late", 1, 1), int64(held)+2
+	for steps := 0; h.applied < late-1-heldBudget; steps++ { // but for what a step has no room for
+		if steps > 30 {
+			t.Fatalf("after %d steps %d of %d events are applied", steps, h.applied, late-1)
+		}
+		n := heldBudget/2 - len(in)
+		in = append(in, h.records("late", late, n)...)
+		late += int64(n)
+		in, _ = h.step(in)
 	}
 }

@@ -64,6 +64,11 @@
 //
 //   - A held event is decoded again and goes through the nodes before its order once
 //     more when its turn comes; that is why they are stateless.
+//   - A step goes on with the drains that earlier ones left for an eighth of its budget,
+//     and then takes records, whose own drains are left to the next step. A record
+//     of an entity that is not done joins what waits, which lets two more go, or, where
+//     that would decide otherwise (Machine.Next), the step ends in front of it. How much
+//     is drained when thus follows from the budgets and the slices in the journal.
 //   - Slots own their bytes: a Batch encodes them into its own arena, so that the
 //     next step may write on while the transaction ends.
 package task

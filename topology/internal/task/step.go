@@ -14,7 +14,7 @@ type Step struct {
 	Kind   StepKind
 	Clock  int64 // the task clock, milliseconds since the Unix epoch; never goes back
 	Wall   int64 // the wall clock: what the task clock is behind after downtime; at least Clock
-	Budget int   // decisions, about; a record is one at least
+	Budget int   // decisions, about; a record is one at least, and what earlier inputs left takes an eighth
 	// Inputs has, for each source partition, what follows its position; of StepRecords.
 	Inputs  []Input
 	Command topology.OrderCommand // of StepCommand
@@ -61,7 +61,7 @@ func (t *Task) Step(s Step) (res Result, err error) {
 	}()
 	t.clock = max(t.clock, s.Clock)
 	t.wall = max(t.clock, s.Wall)
-	t.budget, t.changed, t.more = s.Budget, false, false
+	t.budget, t.backlog, t.changed, t.more = s.Budget, t.share(s.Budget), false, false
 	t.facts = nil
 	for _, f := range s.Facts {
 		if t.facts == nil {
@@ -138,6 +138,10 @@ func (t *Task) records(inputs []Input, consumed []int) error {
 		rec := &inputs[source].Records[consumed[source]]
 		if err := t.consume(source, rec); err != nil {
 			return err
+		}
+		if t.event != nil && !t.decided { // it waits for what is left of its entity
+			t.more = true
+			break
 		}
 		if t.paused[source] { // not consumed: a replay, which is not offered it, must spend as much
 			continue
@@ -241,11 +245,32 @@ func (t *Task) run(source int) {
 	t.handlers[source]()
 }
 
-// decide does what the machine says until it has nothing more to say or the budget
-// is spent. It answers true when the record in hand is to be applied.
+// share is the part of a step's budget that goes into what earlier inputs left: an
+// eighth, however much that is, so that the records of others do not wait for it.
+// Entities that act on each other wait for all of it.
+func (t *Task) share(budget int) int {
+	if t.machine == nil || t.machine.Together() {
+		return budget
+	}
+	return (budget + 7) / 8
+}
+
+// drainAhead is how many more decisions go into the backlog for a record that joins it,
+// so that it becomes smaller however fast its entity's records come.
+const drainAhead = 2
+
+// decide does what the machine says until it has nothing more to say, or until the
+// budget, or the part of it that goes into the backlog, is spent. It answers true when
+// the record in hand is to be applied.
 func (t *Task) decide() bool {
 	for {
-		d := t.machine.Next()
+		backlog := t.backlog > 0 && t.budget > 0
+		// What is decided goes into this batch: a letter and its mark are one commit.
+		if !backlog && (t.event == nil || t.decided) && t.machine.Settled() {
+			t.more = t.more || t.machine.Owes()
+			return false
+		}
+		d := t.machine.Next(backlog)
 		if d == nil {
 			return false
 		}
@@ -253,6 +278,12 @@ func (t *Task) decide() bool {
 		if d.Kind != topology.DecidePause {
 			t.budget--
 			t.changed = true
+		}
+		switch {
+		case !inHand:
+			t.backlog--
+		case d.Kind == topology.DecideHold && t.backlog <= 0:
+			t.backlog = drainAhead
 		}
 		switch d.Kind {
 		case topology.DecideApply:
@@ -298,11 +329,6 @@ func (t *Task) decide() bool {
 		case topology.DecideArm, topology.DecideResolve, topology.DecidePark, topology.DecideUnpark, topology.DecideSkip:
 		}
 		t.decided = t.decided || inHand
-		// What is decided goes into this batch: a letter and its mark are one commit.
-		if t.budget <= 0 && (t.event == nil || t.decided) && t.machine.Settled() {
-			t.more = true
-			return false
-		}
 	}
 }
 

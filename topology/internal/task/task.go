@@ -51,6 +51,7 @@ type Task struct {
 
 	// the step in hand
 	budget  int
+	backlog int // of the budget, what may still go into what earlier inputs left
 	changed bool
 	more    bool
 	paused  []bool // per source
@@ -217,6 +218,7 @@ func (h host) Dirty(e *topology.Entity) {
 	sl := e.Task.(*slot)
 	sl.rowDirty = true
 	h.t.slots.mark(sl)
+	h.t.changed = true // without a decision too: the end of a drain
 }
 
 // Payload implements topology.OrderHost.
