@@ -10,6 +10,7 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -161,6 +162,27 @@ func TestASimulationIsItsScript(t *testing.T) {
 		if v.script.Faults() == 0 || slices.ContainsFunc(v.script.Steps, func(s simulation.Step) bool { return s.Fault == simulation.AnyFault || s.Note == "" }) {
 			t.Errorf("seed %d: steps without fault or note: %v", seed, v.script.Steps)
 		}
+	}
+}
+
+// What a step draws is its own: of the steps that write, all that are left still do,
+// whichever others are left out.
+func TestAStepDrawsTheSameWithoutOthers(t *testing.T) {
+	writes := func(s simulation.Script) (numbers []int) {
+		for _, step := range s.Steps {
+			if strings.Contains(step.Note, ": write ") {
+				numbers = append(numbers, step.Number)
+			}
+		}
+		return numbers
+	}
+	odd := func(n int) bool { return n%2 == 1 }
+	all := simulate(t, simulation.Draw(3), false).script
+	half := all
+	half.Steps = slices.DeleteFunc(slices.Clone(all.Steps), func(s simulation.Step) bool { return odd(s.Number) })
+	want := slices.DeleteFunc(writes(all), odd)
+	if got := writes(simulate(t, half, false).script); !slices.Equal(got, want) || len(want) < 5 {
+		t.Errorf("of the even steps %v write, with the odd ones %v did", got, want)
 	}
 }
 
