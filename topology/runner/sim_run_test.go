@@ -60,6 +60,11 @@ func runScenario(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, step := range plan.Steps {
+		if step.Fault != "" && step.Fault != simulation.AnyFault && !slices.Contains(simKinds(), step.Fault) {
+			t.Fatalf("%s: step %d: there is no fault %q; there are %s", path, step.Number, step.Fault, strings.Join(simKinds(), "; "))
+		}
+	}
 	v := simulate(t, plan, *simTrace)
 	as := "as the file says"
 	if v.script.Trace != plan.Trace {

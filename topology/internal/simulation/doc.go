@@ -1,9 +1,9 @@
 // Package simulation holds what a simulation of the runner is told to do: as a value, as a
 // file that a person can read and change, and made as small as a failure allows.
 //
-//	s := simulation.Draw(4711)             // all that the seed draws
+//	s := simulation.Draw(4711)               // all that the seed draws
 //	small := simulation.Shrink(s, 1000, run) // what its failure needs
-//	text := small.Text()                   // as a file
+//	text := small.Text()                     // as a file
 //	again, err := simulation.Parse("simulation-4711.yaml", text)
 //
 // A simulation is settings and numbered steps. In a step one thing happens, which the
@@ -14,18 +14,18 @@
 // # The file
 //
 // Its lines stand in the order of this example. It is YAML too. What follows " #" is a
-// comment, and so is a line that begins with #.
+// comment, and so is a line that begins with #. (What follows <- is said here only.)
 //
 //	schema: runner-simulation/1
 //	seed: 4711
-//	partitions: 1             then a line for every other field of Settings
+//	partitions: 1             <- then a line for every other field of Settings
 //	...
-//	steps:                    by number; a step that is not here does not happen
+//	steps:                    <- by number; a step that is not here does not happen
 //	- 3                       # 20ms: write [{key-0 1}]
 //	- 12 kill                 # 1.204s: kill 0 before EndTxn
-//	- 13 *                    with whatever fault is drawn
+//	- 13 *                    <- with whatever fault is drawn
 //	breaks: I3                # I3: the state of key-0 is 2,, want 1,2,
-//	trace: 91c3a5f0d4e81b27   16 hexadecimal digits: the hash of all that happened
+//	trace: 91c3a5f0d4e81b27   <- 16 hexadecimal digits: the hash of all that happened
 //
 // A step that names a fault has that fault or, when another is drawn by now, none. The
 // last two lines say how the run ended that the file was written of; breaks says
