@@ -120,6 +120,13 @@ func (p *producer) Flush(ctx context.Context) (map[record.TopicPartition]int64, 
 	if err := p.usable("flushing"); err != nil {
 		return nil, err
 	}
+	if p.group != "" && p.unacknowledged() {
+		// As the last transaction had offsets of the group, so will this one: the answer is
+		// waited for beside those of the outputs. What is refused, SendOffsets says.
+		if err := p.join(ctx, p.group); final(err) {
+			return nil, p.note(fmt.Errorf("kafka/wire: flushing: %w", err))
+		}
+	}
 	if err := p.pump(ctx, "flushing", func() bool { return !p.unacknowledged() }); err != nil {
 		return nil, err
 	}

@@ -67,6 +67,45 @@ func TestFollowsLeadersThatMove(t *testing.T) {
 	}
 }
 
+// From the second transaction on, the group is added while the outputs are on their way:
+// no answer to a produce is let through before it is asked for.
+func TestTheGroupIsAddedBesideTheOutputs(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{}, 10)
+	var hold atomic.Bool
+	b := start(t, embedded.Options{Tap: func(e embedded.Event) embedded.Verdict {
+		switch {
+		case e.Request == embedded.AddOffsetsToTxn && e.Moment == embedded.Received:
+			asked <- struct{}{}
+		case e.Request == embedded.Produce && e.Moment == embedded.Answered && hold.Load():
+			select {
+			case <-asked:
+			case <-time.After(10 * time.Second):
+				t.Error("a produce was not answered for 10s, and the group was not added")
+			}
+		}
+		return embedded.Pass
+	}})
+	c := cluster1(t, b)
+	newTopic(t, c, "t", 1)
+	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer"})
+	at := record.TopicPartition{Topic: "t"}
+	for n := range 3 {
+		if hold.Store(n > 0); n == 1 {
+			<-asked // of the first
+		}
+		must(t, p.Begin())
+		must(t, p.Produce(t.Context(), []record.Output{{TopicPartition: at, Value: []byte("v")}}))
+		_, err := p.Flush(t.Context())
+		must(t, err)
+		must(t, p.SendOffsets(t.Context(), "g", kafka.Member{Generation: -1}, []kafka.CommittedOffset{{TopicPartition: at, Offset: int64(n)}}))
+		must(t, p.End(t.Context(), true))
+	}
+	if len(asked) > 0 {
+		t.Errorf("the group was added %d times too often", len(asked))
+	}
+}
+
 // Connections are cut before and after produce requests are handled: the batches
 // are sent again with their sequences, and are in the log once, in order.
 func TestProduceSurvivesCutConnections(t *testing.T) {

@@ -52,6 +52,7 @@ type producer struct {
 	begun  bool            // inside a transaction
 	opened bool            // the broker may know of it
 	joined map[string]bool // groups added to it
+	group  string          // that the last transaction had offsets of
 	failed error           // why the transaction, or the producer, cannot go on
 	end    bool            // failed lasts until Init
 
@@ -209,12 +210,10 @@ func (p *producer) SendOffsets(ctx context.Context, group string, member kafka.M
 	if p.opts.Plain {
 		return p.commitOffsets(ctx, group, member, offsets)
 	}
-	if !p.joined[group] {
-		if err := p.join(ctx, group); err != nil {
-			return p.noteFinal(fmt.Errorf("kafka/wire: %w", err))
-		}
-		p.joined[group] = true
+	if err := p.join(ctx, group); err != nil {
+		return p.noteFinal(fmt.Errorf("kafka/wire: %w", err))
 	}
+	p.group = group
 	q := &sarama.TxnOffsetCommitRequest{
 		Version: 3, TransactionalID: p.opts.TransactionalID, GroupID: group,
 		ProducerID: p.id.ID, ProducerEpoch: p.id.Epoch,
@@ -310,8 +309,11 @@ func (p *producer) noteFinal(err error) error {
 	return err
 }
 
-// join adds a group's offsets to the transaction.
+// join adds a group's offsets to the transaction, unless they are in it.
 func (p *producer) join(ctx context.Context, group string) error {
+	if p.joined[group] {
+		return nil
+	}
 	doing := "adding offsets of " + group + " to the transaction"
 	p.opened = true
 	code, err := p.transaction.call(ctx, doing, func(ctx context.Context, c *conn) (sarama.KError, error) {
@@ -330,6 +332,7 @@ func (p *producer) join(ctx context.Context, group string) error {
 	case code != sarama.ErrNoError:
 		return fmt.Errorf("%s: %w", doing, mapped(code))
 	}
+	p.joined[group] = true
 	return nil
 }
 
