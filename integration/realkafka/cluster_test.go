@@ -35,6 +35,7 @@ func real(t *testing.T) *cluster {
 	conf.Producer.Return.Successes = true
 	conf.Producer.Idempotent = true
 	conf.Net.MaxOpenRequests = 1
+	login(t, conf)
 	conf.Producer.Retry.Max = 100
 	var err error
 	if c.client, err = sarama.NewClient(c.brokers, conf); err != nil {
@@ -47,10 +48,14 @@ func real(t *testing.T) *cluster {
 	return c
 }
 
-// create creates a topic, and waits until it has leaders.
-func (c *cluster) create(topic string, partitions int32) {
+// create creates a topic, and waits until it has leaders. Configs come in pairs.
+func (c *cluster) create(topic string, partitions int32, configs ...string) {
 	c.t.Helper()
-	if err := c.admin.CreateTopic(topic, &sarama.TopicDetail{NumPartitions: partitions, ReplicationFactor: -1}, false); err != nil {
+	entries := map[string]*string{}
+	for i := 0; i < len(configs); i += 2 {
+		entries[configs[i]] = &configs[i+1]
+	}
+	if err := c.admin.CreateTopic(topic, &sarama.TopicDetail{NumPartitions: partitions, ReplicationFactor: -1, ConfigEntries: entries}, false); err != nil {
 		c.t.Fatal(err)
 	}
 	c.eventually("leaders of "+topic, func() bool {

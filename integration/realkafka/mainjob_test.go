@@ -128,6 +128,7 @@ func file(t *testing.T, name string) string {
 	s := string(text)
 	for _, change := range [][2]string{
 		{"name: permits\n", "name: " + name + "\n"},
+		{"kafka:\n", "kafka:\n" + security(owner())},
 		{"topic: permits\n", "topic: " + name + "-in\n"},
 		{"topic: permits-cases}", "topic: " + name + "-cases}"},
 		{"topic: permits-dlq}", "topic: " + name + "-dlq}"},
@@ -138,8 +139,14 @@ func file(t *testing.T, name string) string {
 		}
 		s = strings.Replace(s, change[0], change[1], 1)
 	}
+	return write(t, s)
+}
+
+// write writes a topology file and returns its path.
+func write(t *testing.T, text string) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "streamrun.yaml")
-	if err := os.WriteFile(path, []byte(s), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -149,10 +149,12 @@ func classify(err error) error {
 		return exitError{exitRefused, err, "correct kafka.sasl of the topology file, or the secret; or have the cluster's owner admit the user"}
 	case errors.Is(err, kafka.ErrNotAuthorized):
 		return exitError{exitRefused, err, "have the cluster's owner grant what the message names, then start again"}
+	case errors.Is(err, kafka.ErrTxnTimeout):
+		return exitError{exitRefused, err, "make the transaction timeout shorter, or have the cluster's owner raise transaction.max.timeout.ms, then start again"}
 	case errors.Is(err, kafka.ErrTimestamp):
 		return exitError{exitRefused, err, "raise message.timestamp.after.max.ms of the topic, then start again: nothing was lost"}
 	case errors.Is(err, kafka.ErrTooLarge):
-		return exitError{exitRefused, err, "raise max.message.bytes of the topic, or write smaller records, then start again: nothing was lost"}
+		return exitError{exitRefused, err, "raise the limit of the topic that the message names, or write smaller records, then start again: nothing was lost"}
 	case errors.As(err, &batch), errors.Is(err, kafka.ErrStuck):
 		return exitError{exitRefused, err, "have the batch repaired; or say undecodable_batch: skip of the input, or move the group's offset past it and start with --accept-offsets: both count what is skipped"}
 	case errors.Is(err, kafka.ErrUnreachable), errors.As(err, &dial):

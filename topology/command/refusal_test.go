@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -277,6 +278,37 @@ func TestRefusesAChangedPartitionCount(t *testing.T) {
 	s.topic(kafka.Topic{Name: "t-in", Partitions: 2})
 	s.topic(kafka.Topic{Name: "a-st-changelog", Partitions: 1, Configs: map[string]string{"cleanup.policy": "compact"}})
 	s.refused(s.owner, exitRefused, "a-st-changelog has 1 partitions, but t-in has 2")
+}
+
+// A transaction timeout that the brokers do not take ends the app at once; the message
+// says where it stands and what they take.
+func TestRefusesATransactionTimeoutThatIsTooLong(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.topic(kafka.Topic{Name: "t-in", Partitions: 1})
+	s.event("x")
+	f, err := config.Parse("f.yaml", []byte(refusalFile+"kafka:\n  transaction_timeout: 20m\n"), func(string) (string, bool) { return "", false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	topo, err := f.Topology()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	err = classify(runApp(ctx, topo, f, runner.Config{Brokers: s.addrs, Security: s.owner}, endpoint{}, slog.New(slog.DiscardHandler)))
+	var coded exitError
+	if !errors.As(err, &coded) || coded.code != exitRefused || ctx.Err() != nil {
+		t.Fatalf("ended with: %v", err)
+	}
+	for _, text := range []string{"f.yaml:11:3: kafka.transaction_timeout", "it is 20m0s", "transaction.max.timeout.ms of the brokers, which is 900000", "code 50"} {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("does not say %q: %v", text, err)
+		}
+	}
+	t.Logf("%v\nnext: %s", err, coded.next)
+	s.nothingLost()
 }
 
 // An output that its topic finds too large ends the app, and the event that it is of

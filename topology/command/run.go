@@ -91,7 +91,11 @@ func runApp(ctx context.Context, topo *topology.Topology, f *config.File, cfg ru
 			return err
 		}
 	}
-	return r.Run(ctx)
+	err = r.Run(ctx)
+	if f != nil && errors.Is(err, kafka.ErrTxnTimeout) {
+		err = fmt.Errorf("%s: kafka.transaction_timeout: %w", f.Kafka.TimeoutAt, err)
+	}
+	return err
 }
 
 // declared returns the topics for which the file says how many partitions they are

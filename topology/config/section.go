@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"math"
 	"net"
 	"regexp"
@@ -45,6 +46,11 @@ func (r *reader) readKafka(v value) Kafka {
 		k.CommitInterval = AutoInterval
 	}
 	f.duration("transaction_timeout", time.Second, &k.TransactionTimeout)
+	at, ok := f.keys["transaction_timeout"]
+	if !ok {
+		at = f.at
+	}
+	k.TimeoutAt = fmt.Sprintf("%s:%d:%d", r.file, at.line, at.col)
 	if k.CommitInterval >= k.TransactionTimeout {
 		at := f.at
 		if p, ok := f.keys["commit_interval"]; ok {

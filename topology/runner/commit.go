@@ -275,7 +275,12 @@ func positionsOf(changelog []record.Output, acked map[record.TopicPartition]int6
 
 // final reports whether an error will not pass by trying again.
 func final(err error) bool {
-	return errors.Is(err, kafka.ErrTooLarge) || errors.Is(err, kafka.ErrTimestamp) || errors.Is(err, kafka.ErrNotAuthorized) || errors.Is(err, kafka.ErrUnknownTopic)
+	for _, lasts := range []error{kafka.ErrTooLarge, kafka.ErrTimestamp, kafka.ErrTxnTimeout, kafka.ErrNotAuthorized, kafka.ErrUnknownTopic} {
+		if errors.Is(err, lasts) {
+			return true
+		}
+	}
+	return false
 }
 
 // named adds to an error about a record what wrote it, and under which key.

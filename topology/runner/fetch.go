@@ -133,18 +133,19 @@ func (w *worker) fetched(a answer) error {
 	return nil
 }
 
-// fetchError says what is wrong with a source partition, and what can be done.
+// fetchError says what is wrong with a source partition, and what can be done; failTask
+// says where from.
 func fetchError(s *source, f *kafka.Fetched) error {
 	if errors.Is(f.Err, kafka.ErrOffsetOutOfRange) {
-		return fmt.Errorf("runner: %s-%d@%d: the records from there on are not in the topic any more (it begins at %d, ends at %d): "+
+		return fmt.Errorf("%s-%d@%d: the records from there on are not in the topic any more (it begins at %d, ends at %d): "+
 			"nothing is skipped silently; reset the group's offsets and run with AcceptOffsets, or restore the topic: %w",
 			s.Topic, s.Partition, s.next, f.LogStart, f.HighWater, f.Err)
 	}
 	var batch *kafka.UndecodableError
 	if errors.As(f.Err, &batch) {
-		return fmt.Errorf("runner: %w; have it repaired, or let its source pass over such batches (undecodable_batch: skip), which counts what it skips", f.Err)
+		return fmt.Errorf("%w; have it repaired, or let its source pass over such batches (undecodable_batch: skip), which counts what it skips", f.Err)
 	}
-	return fmt.Errorf("runner: %s-%d@%d: %w", s.Topic, s.Partition, s.next, f.Err)
+	return fmt.Errorf("%s-%d@%d: %w", s.Topic, s.Partition, s.next, f.Err)
 }
 
 // passes reports whether an answer is a batch that cannot be decoded and that the

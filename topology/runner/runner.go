@@ -272,7 +272,7 @@ func (r *run) initialise(ctx context.Context, p kafka.Producer) (kafka.ProducerI
 	for {
 		id, err := p.Init(ctx)
 		switch {
-		case err == nil, errors.Is(err, kafka.ErrNotAuthorized):
+		case err == nil, final(err):
 			return id, err
 		case ctx.Err() != nil:
 			return id, ctx.Err()

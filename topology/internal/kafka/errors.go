@@ -20,6 +20,7 @@ var (
 	ErrUnknownTopic      = errors.New("kafka: unknown topic or partition")
 	ErrTooLarge          = errors.New("kafka: record too large")
 	ErrTimestamp         = errors.New("kafka: timestamp not accepted")
+	ErrTxnTimeout        = errors.New("kafka: transaction timeout not accepted")
 	ErrNotAuthorized     = errors.New("kafka: not authorized")
 	ErrUnreachable       = errors.New("kafka: no broker reached")
 	ErrCredentials       = errors.New("kafka: the broker does not accept the credentials")

@@ -65,6 +65,8 @@ func mapped(code sarama.KError) error {
 		kind = kafka.ErrTopicExists
 	case sarama.ErrUnknownTopicOrPartition:
 		kind = kafka.ErrUnknownTopic
+	case sarama.ErrInvalidTransactionTimeout:
+		kind = kafka.ErrTxnTimeout
 	case sarama.ErrTopicAuthorizationFailed, sarama.ErrGroupAuthorizationFailed,
 		sarama.ErrClusterAuthorizationFailed, sarama.ErrTransactionalIDAuthorizationFailed:
 		kind = kafka.ErrNotAuthorized

@@ -235,6 +235,9 @@ func (f *fetcher) isolate(ctx context.Context, addr string, p kafka.Position, a 
 			*a = answer{stale: true}
 			return nil
 		}
+		if l := (*lostError)(nil); errors.As(err, &l) {
+			err = l.err // there was an answer: it could not be decoded
+		}
 		f.undecodable(ctx, addr, p, err, a)
 		return nil
 	}

@@ -450,9 +450,13 @@ func (p *producer) settle(box *outbox, b *batch, f *flight) {
 	case oversized(code):
 		b.lost = false
 		r := &b.outputs()[0]
+		limit := "max.message.bytes"
+		if code == sarama.ErrMessageSetSizeTooLarge {
+			limit = "segment.bytes"
+		}
 		p.fail(&kafka.RecordError{TopicPartition: box.TopicPartition, Key: slices.Clone(r.Key), Err: fmt.Errorf(
-			"%s-%d: a record of %d bytes (key %d, value %d): %w: %w; raise max.message.bytes of the topic, which is %s, or write smaller records",
-			box.Topic, box.Partition, payload(r), len(r.Key), len(r.Value), kafka.ErrTooLarge, words(code), p.limitOf(box.Topic, "max.message.bytes"))})
+			"%s-%d: a record of %d bytes (key %d, value %d): %w: %w; raise %s of the topic, which is %s, or write smaller records",
+			box.Topic, box.Partition, payload(r), len(r.Key), len(r.Value), kafka.ErrTooLarge, words(code), limit, p.limitOf(box.Topic, limit))})
 	case code == sarama.ErrInvalidTimestamp:
 		b.lost = false
 		r := b.refused(block)
@@ -468,20 +472,6 @@ func (p *producer) settle(box *outbox, b *batch, f *flight) {
 		b.lost = false
 		p.fail(fmt.Errorf("%s-%d: %w", box.Topic, box.Partition, mappedProduce(code)))
 	}
-}
-
-// limitTimeout bounds a question that only makes an error clearer.
-const limitTimeout = 2 * time.Second
-
-// limitOf returns a limit of a topic, for an error.
-func (p *producer) limitOf(topic, config string) string {
-	ctx, cancel := context.WithTimeout(context.Background(), limitTimeout)
-	defer cancel()
-	configs, err := (&admin{route: p.route}).Configs(ctx, topic)
-	if limit := configs[topic][config]; err == nil && limit != "" {
-		return limit
-	}
-	return "not shown to this user"
 }
 
 // again has a batch, and what follows it in its partition, sent again when all that

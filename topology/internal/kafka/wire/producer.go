@@ -156,6 +156,9 @@ func (p *producer) Init(ctx context.Context) (kafka.ProducerID, error) {
 			continue
 		case err != nil:
 			return kafka.ProducerID{}, fmt.Errorf("kafka/wire: %s: %w", p.opts.TransactionalID, indefinite(err))
+		case code == sarama.ErrInvalidTransactionTimeout:
+			return kafka.ProducerID{}, fmt.Errorf("kafka/wire: initialising %s: %w: it is %v; make it no longer than transaction.max.timeout.ms of the brokers, which is %s",
+				p.opts.TransactionalID, mapped(code), p.opts.TransactionTimeout, p.limitOfBroker(p.transaction.addr, "transaction.max.timeout.ms"))
 		case code != sarama.ErrNoError:
 			return kafka.ProducerID{}, fmt.Errorf("kafka/wire: initialising %s: %w", p.opts.TransactionalID, mapped(code))
 		}

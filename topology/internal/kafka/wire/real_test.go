@@ -135,6 +135,37 @@ func TestRealClusterRefusesWhoMayNot(t *testing.T) {
 	}
 }
 
+// A record that no segment of its topic can hold is named, with the limit to raise.
+func TestRealClusterNamesARecordLargerThanASegment(t *testing.T) {
+	c := realCluster(t, os.Getenv(realUser), security.Secret{Env: realPassword})
+	a, err := c.Admin()
+	must(t, err)
+	topic := rand.Text()
+	must(t, a.Create(t.Context(), kafka.Topic{Name: topic, Partitions: 1, Configs: map[string]string{"max.message.bytes": "8000000", "segment.bytes": "1048576"}}))
+	tp := record.TopicPartition{Topic: topic}
+	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: topic})
+	large := record.Output{TopicPartition: tp, Timestamp: time.Now().UnixMilli(), Key: []byte("large"), Value: make([]byte, 1_100_000)}
+	ok := large
+	ok.Value = make([]byte, 600_000)
+	commit(t, p, ok, ok, ok) // two are too large for a segment, one is not
+	must(t, p.Begin())
+	err = p.Produce(t.Context(), []record.Output{ok, large})
+	if err == nil {
+		_, err = p.Flush(t.Context())
+	}
+	var rec *kafka.RecordError
+	if !errors.Is(err, kafka.ErrTooLarge) || !errors.As(err, &rec) || string(rec.Key) != "large" {
+		t.Fatalf("%v", err)
+	}
+	for _, says := range []string{topic + "-0: a record of 1100005 bytes", "code 18", "raise segment.bytes of the topic, which is 1048576"} {
+		if !strings.Contains(err.Error(), says) {
+			t.Errorf("does not say %q: %v", says, err)
+		}
+	}
+	must(t, p.End(t.Context(), false))
+	commit(t, p, ok)
+}
+
 // nobodyTold is the handler of a member that never joins.
 type nobodyTold struct{}
 

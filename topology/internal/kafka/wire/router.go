@@ -238,6 +238,19 @@ func (r *router) leader(tp record.TopicPartition) (addr string, epoch int32, ok 
 	return addr, l.epoch, ok
 }
 
+// brokerAt returns the id of the broker at an address, by the last refresh; -1: there
+// is none.
+func (r *router) brokerAt(addr string) int32 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, at := range r.brokers {
+		if at == addr {
+			return id
+		}
+	}
+	return -1
+}
+
 // exists reports whether a partition was there at the last refresh.
 func (r *router) exists(tp record.TopicPartition) bool {
 	return tp.Partition >= 0 && tp.Partition < r.partitions(tp.Topic)
