@@ -1,3 +1,5 @@
+//go:build linux
+
 package realkafka
 
 import (
@@ -27,7 +29,7 @@ func real(t *testing.T) *cluster {
 		t.Skip("no real cluster: KAFKA_BROKERS is not set; see integration/kafka/up")
 	}
 	c := &cluster{t: t, brokers: strings.Split(addrs, ",")}
-	conf := sarama.NewConfig()
+	conf := login(t)
 	conf.Version = sarama.V2_8_0_0
 	conf.Consumer.IsolationLevel = sarama.ReadCommitted
 	conf.Producer.Partitioner = sarama.NewManualPartitioner
@@ -35,7 +37,6 @@ func real(t *testing.T) *cluster {
 	conf.Producer.Return.Successes = true
 	conf.Producer.Idempotent = true
 	conf.Net.MaxOpenRequests = 1
-	login(t, conf)
 	conf.Producer.Retry.Max = 100
 	var err error
 	if c.client, err = sarama.NewClient(c.brokers, conf); err != nil {

@@ -5,6 +5,8 @@
 //	go test ./integration/realkafka
 //	integration/kafka/down
 //
+// With SEC=1 the cluster asks who connects, and the tests of missing rights run too.
+//
 // The embedded broker answers at once and writes transaction markers before it
 // answers; a real one lets a client wait for both, moves leaders, and refuses what
 // the embedded one takes.

@@ -1,16 +1,15 @@
+//go:build linux
+
 package realkafka
 
 import (
-	"crypto/sha512"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"hash"
 	"os"
 	"testing"
 
 	"github.com/IBM/sarama"
-	"github.com/xdg-go/scram"
+
+	nodes "github.com/streamrun/streamrun/integration/kafka/cluster"
 )
 
 // A user is who connects to a cluster that asks (SEC=1 of integration/kafka/up); the
@@ -36,36 +35,16 @@ func security(u user) string {
 	return fmt.Sprintf("  tls: {ca: %q}\n  sasl: {mechanism: scram-sha-512, user: %q, password: %s}\n", os.Getenv("KAFKA_CA_FILE"), u.name, u.password)
 }
 
-// login has the owner connect.
-func login(t *testing.T, conf *sarama.Config) {
+// login returns sarama's defaults, with which the owner connects.
+func login(t *testing.T) *sarama.Config {
 	t.Helper()
-	name := owner().name
-	if name == "" {
-		return
+	var who nodes.Credentials
+	if u := owner(); u.name != "" {
+		who = nodes.Credentials{Username: u.name, Password: os.Getenv("KAFKA_PASSWORD"), CAFile: os.Getenv("KAFKA_CA_FILE")}
 	}
-	pem, err := os.ReadFile(os.Getenv("KAFKA_CA_FILE"))
+	conf, err := nodes.ClientConfig(who)
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		t.Fatalf("no certificate in %s", os.Getenv("KAFKA_CA_FILE"))
-	}
-	conf.Net.TLS.Enable, conf.Net.TLS.Config = true, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	s := &conf.Net.SASL
-	s.Enable, s.Mechanism, s.User, s.Password = true, sarama.SASLTypeSCRAMSHA512, name, os.Getenv("KAFKA_PASSWORD")
-	s.SCRAMClientGeneratorFunc = func() sarama.SCRAMClient { return &conversation{} }
-}
-
-// A conversation is one SCRAM login.
-type conversation struct{ *scram.ClientConversation }
-
-// Begin implements sarama.SCRAMClient.
-func (c *conversation) Begin(user, password, authzID string) error {
-	client, err := scram.HashGeneratorFcn(func() hash.Hash { return sha512.New() }).NewClient(user, password, authzID)
-	if err != nil {
-		return err
-	}
-	c.ClientConversation = client.NewConversation()
-	return nil
+	return conf
 }

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,7 +94,7 @@ func runApp(ctx context.Context, topo *topology.Topology, f *config.File, cfg ru
 	}
 	err = r.Run(ctx)
 	if f != nil && errors.Is(err, kafka.ErrTxnTimeout) {
-		err = fmt.Errorf("%s: kafka.transaction_timeout: %w", f.Kafka.TimeoutAt, err)
+		err = fmt.Errorf("%s: kafka.transaction_timeout: %w", cmp.Or(f.Kafka.TimeoutAt, f.Path), err)
 	}
 	return err
 }

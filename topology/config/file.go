@@ -37,7 +37,7 @@ type Kafka struct {
 	Guarantee          Guarantee
 	CommitInterval     time.Duration // or AutoInterval
 	TransactionTimeout time.Duration
-	TimeoutAt          string // where the file says TransactionTimeout, or could: file:line:col
+	TimeoutAt          string // where the file says TransactionTimeout, file:line:col; empty: it does not
 	Compression        Compression
 	Security           security.Security
 }

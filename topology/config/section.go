@@ -46,11 +46,9 @@ func (r *reader) readKafka(v value) Kafka {
 		k.CommitInterval = AutoInterval
 	}
 	f.duration("transaction_timeout", time.Second, &k.TransactionTimeout)
-	at, ok := f.keys["transaction_timeout"]
-	if !ok {
-		at = f.at
+	if at, ok := f.keys["transaction_timeout"]; ok {
+		k.TimeoutAt = fmt.Sprintf("%s:%d:%d", r.file, at.line, at.col)
 	}
-	k.TimeoutAt = fmt.Sprintf("%s:%d:%d", r.file, at.line, at.col)
 	if k.CommitInterval >= k.TransactionTimeout {
 		at := f.at
 		if p, ok := f.keys["commit_interval"]; ok {
