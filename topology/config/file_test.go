@@ -71,7 +71,7 @@ func TestWholeFileSaysEveryKey(t *testing.T) {
 		},
 		Kafka: config.Kafka{
 			Brokers: []string{"a:9092", "b:9092", "c:9092"}, Guarantee: config.AtLeastOnce,
-			CommitInterval: 50 * time.Millisecond, TransactionTimeout: 20 * time.Second, Compression: config.Zstd,
+			CommitInterval: 50 * time.Millisecond, TransactionTimeout: 20 * time.Second, TimeoutAt: "testdata/whole.yaml:39:3", Compression: config.Zstd,
 			Security: security.Security{
 				TLS:  &security.TLS{CA: "ca.pem", Cert: "app.pem", Key: "app.key", ServerName: "kafka.internal"},
 				SASL: &security.SASL{Mechanism: security.ScramSHA512, User: "orders", Password: security.Secret{Env: "KAFKA_PASSWORD"}},
