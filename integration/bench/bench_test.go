@@ -33,7 +33,7 @@ func TestRowsDoTheWholeJob(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = admin.Close() })
-	if err := createTopic(addr, admin, "input"); err != nil {
+	if err := createTopic(addr, admin, "input", partitions, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := fill(addr, "input", newStream(keys, 1, true), records); err != nil {

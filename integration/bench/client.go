@@ -53,7 +53,7 @@ func runClient(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if flags.Parse(args) != nil {
 		return exitUsage
 	}
-	all := append(rows(), restoreRows()...)
+	all := append(append(rows(), restoreRows()...), rebalanceRow())
 	i := slices.IndexFunc(all, func(r row) bool { return r.name == *name })
 	if i < 0 {
 		fmt.Fprintf(stderr, "there is no row %q\n", *name)

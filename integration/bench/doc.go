@@ -10,6 +10,7 @@
 //	go run ./integration/bench -zipf -rows floor,streamrun-badger
 //	go run ./integration/bench -rows floor,streamrun -rounds 3 -profile DIR
 //	go run ./integration/bench -restore -records 10000000 -keys 1000000 -rounds 5
+//	go run ./integration/bench -rebalance -broker embedded,real -rounds 5
 //
 // The broker is a process of its own; each measurement is another process, which
 // reads a topic that was filled before: first every key once, then keys at random.
@@ -33,6 +34,15 @@
 // With -restore it fills a changelog once, in committed transactions, and reads it back:
 // into a map, by a loop on the requests of sarama, and as a runner that starts does, into
 // memory and into Badger, from the first task that is to be restored to the last that is.
+//
+// With -rebalance two instances share 12 partitions of events that come at a rate, and
+// what is measured is for how long a partition of the output stands still: the longest
+// time between the appends of what is committed of it. Each round is a pair: a run in
+// which nothing happens, and one in which a third instance joins, and leaves when it is
+// told to end; of that one count the partitions that one producer writes all the time, and
+// of the other one the same. When a batch was appended is its LogAppendTime. The embedded
+// broker writes none: there it is when a reader that waits for it, committed or not, has
+// it.
 //
 // Bars are printed with their verdict; a bar that is missed is exit code 3.
 //

@@ -50,7 +50,10 @@ func benchOn(ctx context.Context, o *options, kind string, keys int, t *table, s
 	prefix := fmt.Sprintf("bench-%x", time.Now().UnixMilli())
 	defer func() { err = errors.Join(err, deleteTopics(admin, prefix)) }()
 	j := job{broker: addr, input: prefix + "-input", workers: o.workers, interval: o.interval}
-	if err := createTopic(j.broker, admin, j.input); err != nil {
+	if o.rebalance {
+		return measureRebalances(ctx, o, j, kind, keys, admin, t, stderr)
+	}
+	if err := createTopic(j.broker, admin, j.input, partitions, nil); err != nil {
 		return err
 	}
 	if o.restore {

@@ -27,7 +27,7 @@ const latencyWarm = 3 * time.Second
 // measureLatency runs a client on events that come at a rate, whatever becomes of
 // those before, and reads what it commits.
 func measureLatency(ctx context.Context, o *options, j job, r row, keys int, admin sarama.ClusterAdmin) (latency, error) {
-	if err := createTopic(j.broker, admin, j.input); err != nil {
+	if err := createTopic(j.broker, admin, j.input, partitions, nil); err != nil {
 		return latency{}, err
 	}
 	p, err := startClient(ctx, j, r)
@@ -39,7 +39,7 @@ func measureLatency(ctx context.Context, o *options, j job, r row, keys int, adm
 	total := latencyWarm + time.Duration(o.seconds)*time.Second
 	begin := time.Now().Add(2 * time.Second) // by then it has joined
 	fed := make(chan error, 1)
-	go func() { fed <- feed(ctx, j, newStream(keys, o.seed, o.zipf), o.rate, begin, total) }()
+	go func() { fed <- feed(ctx, j, partitions, newStream(keys, o.seed, o.zipf), o.rate, begin, total) }()
 	got, err := watchOutput(ctx, j, begin.Add(latencyWarm), begin.Add(total), o.seconds*o.rate)
 	cancel()
 	return got, errors.Join(err, <-fed, p.end())
@@ -47,7 +47,7 @@ func measureLatency(ctx context.Context, o *options, j job, r row, keys int, adm
 
 // feed writes events at a rate: an event is created when its time has come, whether
 // or not those before are written.
-func feed(ctx context.Context, j job, s *stream, rate int, begin time.Time, total time.Duration) error {
+func feed(ctx context.Context, j job, partitions int32, s *stream, rate int, begin time.Time, total time.Duration) error {
 	b, err := connect(j.broker)
 	if err != nil {
 		return err
@@ -141,14 +141,30 @@ func watchOutput(ctx context.Context, j job, from, to time.Time, want int) (late
 // readCommitted calls f for every committed record of a topic, which need not be there
 // yet, until f answers false or ctx ends.
 func readCommitted(ctx context.Context, addr, topic string, f func(key, value []byte, seen time.Time) bool) error {
+	return readBatches(ctx, addr, topic, partitions, sarama.ReadCommitted, func(_ int32, from int64, rb *sarama.RecordBatch, seen time.Time) bool {
+		for _, r := range rb.Records {
+			if rb.Control || rb.FirstOffset+r.OffsetDelta < from {
+				continue
+			}
+			if !f(r.Key, r.Value, seen) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// readBatches calls f for every batch of a topic, which need not be there yet, with the
+// first offset that is new in it and when it was seen, until f answers false or ctx ends.
+func readBatches(ctx context.Context, addr, topic string, partitions int32, level sarama.IsolationLevel, f func(p int32, from int64, rb *sarama.RecordBatch, seen time.Time) bool) error {
 	b, err := connect(addr)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = b.Close() }() // it has read what there is
-	var next [partitions]int64
+	next := make([]int64, partitions)
 	for ctx.Err() == nil {
-		q := &sarama.FetchRequest{Version: 11, MaxWaitTime: 50, MinBytes: 1, MaxBytes: 16 << 20, Isolation: sarama.ReadCommitted, SessionEpoch: -1}
+		q := &sarama.FetchRequest{Version: 11, MaxWaitTime: 50, MinBytes: 1, MaxBytes: 16 << 20, Isolation: level, SessionEpoch: -1}
 		for p, offset := range next {
 			q.AddBlock(topic, int32(p), offset, 1<<20, -1)
 		}
@@ -167,13 +183,8 @@ func readCommitted(ctx context.Context, addr, topic string, f func(key, value []
 				if rb == nil || len(rb.Records) == 0 {
 					continue
 				}
-				for _, r := range rb.Records {
-					if rb.Control || rb.FirstOffset+r.OffsetDelta < next[p] {
-						continue
-					}
-					if !f(r.Key, r.Value, seen) {
-						return nil
-					}
+				if !f(int32(p), next[p], rb, seen) {
+					return nil
 				}
 				next[p] = rb.LastOffset() + 1
 			}

@@ -32,21 +32,22 @@ func main() {
 
 // options says what a run does.
 type options struct {
-	brokers  []string // "embedded", "real"
-	address  string   // of the real one; empty: it is started
-	keys     []int
-	records  int
-	rounds   int
-	rows     []string
-	workers  int
-	interval time.Duration
-	latency  bool
-	restore  bool
-	rate     int
-	seconds  int
-	profile  string
-	seed     uint64
-	zipf     bool
+	brokers   []string // "embedded", "real"
+	address   string   // of the real one; empty: it is started
+	keys      []int
+	records   int
+	rounds    int
+	rows      []string
+	workers   int
+	interval  time.Duration
+	latency   bool
+	restore   bool
+	rebalance bool
+	rate      int
+	seconds   int
+	profile   string
+	seed      uint64
+	zipf      bool
 }
 
 // run is the program.
@@ -94,8 +95,9 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.DurationVar(&o.interval, "interval", 100*time.Millisecond, "of commits")
 	flags.BoolVar(&o.latency, "latency", false, "measure latency, not cost")
 	flags.BoolVar(&o.restore, "restore", false, "measure how fast state is read back, from a changelog of -records records")
-	flags.IntVar(&o.rate, "rate", 5000, "of latency: events a second")
-	flags.IntVar(&o.seconds, "seconds", 10, "of latency: how long each measurement takes, behind 3 seconds")
+	flags.BoolVar(&o.rebalance, "rebalance", false, "measure for how long partitions stand still that do not move when an instance joins and leaves")
+	flags.IntVar(&o.rate, "rate", 5000, "of latency and rebalance: events a second")
+	flags.IntVar(&o.seconds, "seconds", 10, "how long each measurement of latency takes, behind 3 seconds, and each third of one of a rebalance")
 	flags.StringVar(&o.profile, "profile", "", "directory for profiles of the clients")
 	flags.Uint64Var(&o.seed, "seed", 1, "of the events")
 	flags.BoolVar(&o.zipf, "zipf", false, "keys by Zipf's law, not all alike")
@@ -120,8 +122,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 		}
 		o.keys = append(o.keys, n)
 	}
-	if o.restore && o.latency {
-		return nil, errors.New("-restore and -latency are two runs")
+	if o.restore && o.latency || o.restore && o.rebalance || o.latency && o.rebalance {
+		return nil, errors.New("-restore, -latency and -rebalance are runs of their own")
 	}
 	if o.records < 1 || o.rounds < 1 || o.workers < 1 || o.rate < 1 || o.seconds < 1 || o.interval < time.Millisecond {
 		return nil, errors.New("-records, -rounds, -workers, -rate and -seconds are at least 1, -interval 1ms")

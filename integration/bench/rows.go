@@ -37,7 +37,7 @@ func (j *job) create(topics ...string) (err error) {
 	}
 	defer func() { err = errors.Join(err, admin.Close()) }()
 	for _, t := range topics {
-		if err := createTopic(j.broker, admin, t); err != nil {
+		if err := createTopic(j.broker, admin, t, partitions, nil); err != nil {
 			return err
 		}
 	}

@@ -33,10 +33,11 @@ func connect(addr string) (*sarama.Broker, error) {
 	return b, nil
 }
 
-// createTopic creates a topic of the benchmark, and waits until the broker leads its
-// partitions.
-func createTopic(addr string, admin sarama.ClusterAdmin, name string) error {
-	if err := admin.CreateTopic(name, &sarama.TopicDetail{NumPartitions: partitions, ReplicationFactor: 1}, false); err != nil {
+// createTopic creates a topic of so many partitions with settings, nil for none, and
+// waits until the broker leads them.
+func createTopic(addr string, admin sarama.ClusterAdmin, name string, partitions int32, settings map[string]*string) error {
+	detail := &sarama.TopicDetail{NumPartitions: partitions, ReplicationFactor: 1, ConfigEntries: settings}
+	if err := admin.CreateTopic(name, detail, false); err != nil {
 		return fmt.Errorf("bench: creating %s: %w", name, err)
 	}
 	b, err := connect(addr)
@@ -46,15 +47,15 @@ func createTopic(addr string, admin sarama.ClusterAdmin, name string) error {
 	defer func() { _ = b.Close() }() // it has answered
 	for begin := time.Now(); ; time.Sleep(5 * time.Millisecond) {
 		q := &sarama.OffsetRequest{Version: 2, IsolationLevel: sarama.ReadUncommitted}
-		for p := range int32(partitions) {
+		for p := range partitions {
 			q.AddBlock(name, p, sarama.OffsetOldest, 1)
 		}
 		a, err := b.GetAvailableOffsets(q)
 		if err != nil {
 			return fmt.Errorf("bench: waiting for %s: %w", name, err)
 		}
-		led := 0
-		for p := range int32(partitions) {
+		var led int32
+		for p := range partitions {
 			if block := a.GetBlock(name, p); block != nil && block.Err == sarama.ErrNoError {
 				led++
 			}
