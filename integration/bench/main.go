@@ -97,7 +97,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.BoolVar(&o.restore, "restore", false, "measure how fast state is read back, from a changelog of -records records")
 	flags.BoolVar(&o.rebalance, "rebalance", false, "measure for how long partitions stand still that do not move when an instance joins and leaves")
 	flags.IntVar(&o.rate, "rate", 5000, "of latency and rebalance: events a second")
-	flags.IntVar(&o.seconds, "seconds", 10, "how long each measurement of latency takes, behind 3 seconds, and each third of one of a rebalance")
+	flags.IntVar(&o.seconds, "seconds", 10, "of latency and rebalance: how long a measurement takes, or each third of it, behind 3 seconds")
 	flags.StringVar(&o.profile, "profile", "", "directory for profiles of the clients")
 	flags.Uint64Var(&o.seed, "seed", 1, "of the events")
 	flags.BoolVar(&o.zipf, "zipf", false, "keys by Zipf's law, not all alike")

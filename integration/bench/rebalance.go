@@ -21,8 +21,8 @@ const (
 	sharedPartitions = 12
 	residents        = 2 // instances that are there all the time
 
-	settleWait = time.Second      // behind the moment in which everything is shared
-	shareWait  = 60 * time.Second // until it is
+	shareWait  = 60 * time.Second // until everything is shared
+	settleWait = time.Second      // behind that moment
 )
 
 // rebalanceRow is an instance of the app whose tasks are shared. Its topics are there.
@@ -138,6 +138,10 @@ func share(ctx context.Context, o *options, j job, keys int, admin sarama.Cluste
 		}
 	})
 	if err := s.until(working, residents); err != nil {
+		return nil, err
+	}
+	// A node that was just started is slow at first.
+	if err := wait(working, latencyWarm); err != nil {
 		return nil, err
 	}
 	used := usedByAll()
