@@ -97,7 +97,7 @@
 //	letter       event  reason  rule
 //	watermarks   version  u n, n x { 0 | 1 i mark }
 //	cause        version  u ordinal
-//	waits        version  log2 of the factor  clean holes  u n
+//	waits        version  log2 of the factor  clean holes, signed  u n
 //	             n x { u difference to the bucket before (-1)  u weight filled  u weight given up }
 //
 // reason is the index in reasonCodes; rule is 0 to 19, or 255 for none. Timers, asked,

@@ -15,8 +15,8 @@ import (
 // hole that was given up says that it was open for so long, and not that it was
 // filled then; counting the filled ones alone would bias the wait down exactly when
 // events are lost. An event that comes for a hole that was given up says that the
-// wait is too short: as in RACK (RFC 8985, 6.2) it multiplies the wait, until
-// waitClean holes in a row were filled in time.
+// wait is too short: as in RACK (RFC 8985, 6.2) it multiplies the wait, once until the
+// multiplied one fails too, and for waitClean holes in a row that are filled in time.
 //
 // It is state of the task and decides in whole numbers only, so that a replay waits
 // as long on any machine. Nothing known: the longest wait.
@@ -26,7 +26,7 @@ type waits struct {
 	filled, open [waitBuckets]int32 // weights by the time that a hole was open
 	total        int32
 	factor       int32 // of the wait
-	clean        int32 // holes filled in time since the factor grew
+	clean        int32 // holes filled in time since the factor grew; until one is given up by it, less waitClean
 
 	wait    int64 // as it follows from the above
 	changed bool  // since it was stored
@@ -111,18 +111,24 @@ func (s *Sequencer) gaveUp() {
 
 // fill notes that a hole was filled in time, after ms.
 func (w *waits) fill(ms int64) {
-	if w.clean++; w.clean >= waitClean {
+	if w.clean++; w.clean == 0 || w.clean >= waitClean {
 		w.factor, w.clean = 1, 0
 	}
 	w.note(&w.filled[waitBucket(ms)])
 }
 
 // giveUp notes that a hole was given up after ms.
-func (w *waits) giveUp(ms int64) { w.note(&w.open[waitBucket(ms)]) }
+func (w *waits) giveUp(ms int64) {
+	w.clean = max(w.clean, 0)
+	w.note(&w.open[waitBucket(ms)])
+}
 
 // late notes an event that came for a hole that was given up.
 func (w *waits) late() {
-	w.factor, w.clean = min(2*w.factor, waitFactors), 0
+	if w.clean < 0 {
+		return // it was given up by the wait that was multiplied already
+	}
+	w.factor, w.clean = min(2*w.factor, waitFactors), -waitClean
 	w.estimate()
 }
 
@@ -146,7 +152,7 @@ func (w *waits) forget() {
 
 // append appends the value of the row of waits.
 func (w *waits) append(b []byte) []byte {
-	b = append(b, formatVersion, byte(bits.TrailingZeros32(uint32(w.factor))), byte(w.clean))
+	b = append(b, formatVersion, byte(bits.TrailingZeros32(uint32(w.factor))), byte(int8(w.clean)))
 	n := 0
 	for i := range w.filled {
 		if w.filled[i]+w.open[i] > 0 {
@@ -168,8 +174,8 @@ func (w *waits) append(b []byte) []byte {
 // read takes over what a row says; the bounds stay.
 func (w *waits) read(in *reader) {
 	in.version()
-	factor, clean := in.byte(), in.byte()
-	in.check(int(factor) < bits.Len(waitFactors) && clean < waitClean)
+	factor, clean := in.byte(), int8(in.byte())
+	in.check(int(factor) < bits.Len(waitFactors) && clean >= -waitClean && clean < waitClean)
 	w.factor, w.clean = 1<<factor, int32(clean)
 	n := in.uint()
 	for i := -1; n > 0 && in.err == nil; n-- {

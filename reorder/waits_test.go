@@ -3,7 +3,10 @@ package reorder
 import (
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -166,37 +169,90 @@ func TestAHoleIsWaitedForAsLongAsOthersTook(t *testing.T) {
 	last(64)
 }
 
+// A hole of a trace opens at a time, and its event comes so long after; ms.
+type hole struct{ opened, delay int64 }
+
 // lost is the delay of an event that never comes.
 const lost = math.MaxInt64
 
-// play waits for the holes of a trace: so long, or as an estimator says that learns
-// from them. It returns the wait that they added, in ms on average, and the share of
-// the events that come at all which came in time.
-func play(trace []int64, fixed int64, learn *waits) (added, complete float64) {
+// play waits for the holes of a trace: so long, or as an estimator says, that learns
+// what became of each when it is known. It returns the wait that they added, in ms on
+// average, and the share of the events that come at all which came in time.
+func play(trace []hole, fixed int64, learn *waits) (added, complete float64) {
+	type lesson struct {
+		at   int64
+		tell func()
+	}
+	var lessons []lesson // that lie ahead, by time
+	learned := func(at int64, tell func()) {
+		i, _ := slices.BinarySearchFunc(lessons, at, func(l lesson, at int64) int {
+			if l.at <= at {
+				return -1
+			}
+			return 1
+		})
+		lessons = slices.Insert(lessons, i, lesson{at, tell})
+	}
 	came, inTime := 0, 0
-	for _, d := range trace {
+	for _, h := range trace {
+		for len(lessons) > 0 && lessons[0].at <= h.opened {
+			lessons[0].tell()
+			lessons = lessons[1:]
+		}
 		w := fixed
 		if learn != nil {
 			w = learn.wait
 		}
-		added += float64(min(d, w)) / float64(len(trace))
-		if d != lost {
+		added += float64(min(h.delay, w)) / float64(len(trace))
+		if h.delay != lost {
 			came++
 		}
-		switch {
-		case d <= w:
+		if h.delay <= w {
 			inTime++
-			if learn != nil {
-				learn.fill(d)
-			}
-		case learn != nil:
-			learn.giveUp(w)
-			if d != lost {
-				learn.late()
+		}
+		switch {
+		case learn == nil:
+		case h.delay <= w:
+			learned(h.opened+h.delay, func() { learn.fill(h.delay) })
+		default:
+			learned(h.opened+w, func() { learn.giveUp(w) })
+			if h.delay != lost {
+				learned(h.opened+h.delay, learn.late)
 			}
 		}
 	}
 	return added, float64(inTime) / float64(came)
+}
+
+// A race is a trace, waited for as an estimator says, for the fixed wait that is as
+// complete, chosen by who knows the whole trace, and for the largest delay. Waits are
+// in ms on average.
+type race struct {
+	added, fixedAdded, largestAdded float64
+	complete, fixedComplete         float64
+}
+
+// run plays a trace three times and prints what came of it.
+func run(t *testing.T, name string, trace []hole, learn *waits) (r race) {
+	t.Helper()
+	var came []int64
+	for _, h := range trace {
+		if h.delay != lost {
+			came = append(came, h.delay)
+		}
+	}
+	slices.Sort(came)
+	r.added, r.complete = play(trace, 0, learn)
+	fixed := came[max(int(math.Round(r.complete*float64(len(came))))-1, 0)]
+	r.fixedAdded, r.fixedComplete = play(trace, fixed, nil)
+	largest := came[len(came)-1]
+	r.largestAdded, _ = play(trace, largest, nil)
+	t.Logf("%-15s estimated %6.1f ms, complete %.4f; fixed %5d: %6.1f ms, %.4f; largest %5d: %6.1f ms",
+		name, r.added, r.complete, fixed, r.fixedAdded, r.fixedComplete, largest, r.largestAdded)
+	if math.Abs(r.complete-r.fixedComplete) > 0.002 {
+		t.Errorf("%s: complete to %f, the fixed wait to %f", name, r.complete, r.fixedComplete)
+	}
+	return r
 }
 
 // On traces whose delays change, the estimated wait costs less than the one fixed
@@ -221,27 +277,58 @@ func TestAnEstimatedWaitBeatsEveryFixedOne(t *testing.T) {
 		{"steady", func(int) float64 { return 40 }, 0.05, 1.05},
 		{"nothing lost", func(i int) float64 { return []float64{30, 900}[i/4000%2] }, 0, 1.05},
 	} {
-		delays := make([]int64, 20_000)
-		var came []int64
-		for i := range delays {
-			delays[i] = lost
+		holes := make([]hole, 20_000) // one is decided before the next one opens
+		for i := range holes {
+			holes[i] = hole{int64(i) * 1e5, lost}
 			if rnd.Float64() >= trace.lost {
-				delays[i] = int64(trace.median(i) * math.Exp(0.4*rnd.NormFloat64()))
-				came = append(came, delays[i])
+				holes[i].delay = int64(trace.median(i) * math.Exp(0.4*rnd.NormFloat64()))
 			}
 		}
-		slices.Sort(came)
-		added, complete := play(delays, 0, auto(10*time.Millisecond, 10*time.Second))
-		fixed := came[max(int(math.Round(complete*float64(len(came))))-1, 0)]
-		fixedAdded, fixedComplete := play(delays, fixed, nil)
-		largestAdded, _ := play(delays, came[len(came)-1], nil)
-		t.Logf("%-15s estimated %6.1f ms, complete %.4f; fixed %5d: %6.1f ms, %.4f; largest %5d: %6.1f ms",
-			trace.name, added, complete, fixed, fixedAdded, fixedComplete, came[len(came)-1], largestAdded)
-		if complete < 0.98 || math.Abs(complete-fixedComplete) > 0.002 {
-			t.Errorf("%s: complete to %f, the fixed wait to %f", trace.name, complete, fixedComplete)
+		r := run(t, trace.name, holes, auto(10*time.Millisecond, 10*time.Second))
+		if r.complete < 0.98 {
+			t.Errorf("%s: complete to %f", trace.name, r.complete)
 		}
-		if added > trace.most*fixedAdded || trace.lost > 0 && added >= largestAdded {
-			t.Errorf("%s: the estimated wait adds %f ms, the fixed one %f, the largest delay %f", trace.name, added, fixedAdded, largestAdded)
+		if r.added > trace.most*r.fixedAdded || trace.lost > 0 && r.added >= r.largestAdded {
+			t.Errorf("%s: the estimated wait adds %f ms, the fixed one %f, the largest delay %f", trace.name, r.added, r.fixedAdded, r.largestAdded)
+		}
+	}
+}
+
+// recorded reads the trace of testdata/delays.txt, which says how it was made.
+func recorded(t *testing.T) (trace []hole) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/delays.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		var h hole
+		opened, delay, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if h.opened, err = strconv.ParseInt(opened, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+		if h.delay = lost; delay != "lost" {
+			if h.delay, err = strconv.ParseInt(delay, 10, 64); err != nil {
+				t.Fatal(err)
+			}
+		}
+		trace = append(trace, h)
+	}
+	return trace
+}
+
+// Of producers that were killed and started again: most holes are of the bursts in which
+// they send again what was not acknowledged, and nothing foretells a burst. The wait
+// that failed in one is multiplied once, not once for each of its events.
+func TestAnEstimatedWaitOnARecordedTrace(t *testing.T) {
+	t.Parallel()
+	for _, most := range []time.Duration{time.Second, 10 * time.Second} {
+		r := run(t, "to "+most.String(), recorded(t), auto(time.Millisecond, most))
+		if r.added >= r.fixedAdded || r.added >= r.largestAdded {
+			t.Errorf("to %v: the estimated wait adds %f ms, the fixed one %f, the largest delay %f", most, r.added, r.fixedAdded, r.largestAdded)
 		}
 	}
 }
