@@ -124,6 +124,7 @@ func (w *worker) fetched(a answer) error {
 		}
 		if f != nil {
 			s.take(f)
+			o.stuck = false
 			o.seeFetch(ask.source)
 		}
 		if end, known := w.ends[s.TopicPartition]; known {

@@ -31,6 +31,8 @@ type owned struct {
 	sources  []source
 	openings int  // how often it was opened: answers to an earlier one are not its own
 	more     bool // the last step was ended by its budget
+	full     bool // its batch is to be committed before what waits goes on
+	stuck    bool // nothing goes on before that, or before more is fetched
 	ticked   int64
 
 	seen   *metrics.Task
@@ -59,7 +61,7 @@ func (o *owned) open(wall int64) error {
 			return err
 		}
 	}
-	o.more = true // a drain that was possible when it ended may be left
+	o.more, o.full, o.stuck = true, false, false // a drain that was possible when it ended may be left
 	o.sources = make([]source, len(starts))
 	for i, s := range starts {
 		o.sources[i] = source{TopicPartition: record.TopicPartition{Topic: o.plan.Sources[i], Partition: o.Partition}, next: s.Offset}
@@ -122,8 +124,11 @@ const (
 )
 
 // step steps the task once, if there is reason to. records and bytes are what it
-// consumed.
+// consumed, or let go of what waited: what makes its batch grow.
 func (o *owned) step(wall int64) (what did, records, bytes int, err error) {
+	if o.stuck {
+		return nothing, 0, 0, nil
+	}
 	due, armed := o.task.Due()
 	clock := o.clock.Advance(wall, due, armed)
 	st := task.Step{Clock: clock, Wall: wall, Budget: stepBudget}
@@ -152,8 +157,9 @@ func (o *owned) step(wall int64) (what did, records, bytes int, err error) {
 		s := &o.sources[over.Source]
 		s.next, s.broken = over.To, 0
 	} else {
-		o.more = res.More
+		o.more, o.full, o.stuck = res.More, res.Full, res.Full && !res.Changed
 	}
+	records, bytes = res.Left.Events, res.Left.Bytes
 	for i := range o.sources {
 		s := &o.sources[i]
 		records += res.Consumed[i]
@@ -172,6 +178,12 @@ func (o *owned) step(wall int64) (what did, records, bytes int, err error) {
 		return changed, records, bytes, nil
 	}
 	return stepped, records, bytes, nil
+}
+
+// take takes what is to be committed.
+func (o *owned) take() *task.Batch {
+	o.full, o.stuck = false, false
+	return o.task.Take()
 }
 
 // commit gives the rows of a batch to the backend after its transaction was

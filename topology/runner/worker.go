@@ -272,6 +272,9 @@ func (w *worker) step() (stepped bool) {
 			continue
 		}
 		w.decide.Stepped(o.Holding, records, bytes, did == changed, wall)
+		if o.full {
+			w.decide.Awaited()
+		}
 		stepped = stepped || did != nothing
 	}
 	return stepped
@@ -308,7 +311,7 @@ func (w *worker) startTransaction(ctx context.Context, c *decide.Commit) {
 	tx := &transaction{holdings: c.All}
 	for _, h := range c.Parts {
 		o := w.find(h)
-		tx.parts = append(tx.parts, part{owner: o, batch: o.task.Take()})
+		tx.parts = append(tx.parts, part{owner: o, batch: o.take()})
 		tx.claims = append(tx.claims, o.claims()...)
 	}
 	for _, h := range c.Rest {

@@ -47,6 +47,7 @@ type hole struct {
 	offset  int64
 	applied int64 // of late
 	others  int64 // applied of all others
+	left    int64 // events that waited and were let go, as the steps say
 	steps   []time.Duration
 }
 
@@ -104,6 +105,10 @@ func (h *hole) step(in []record.Record) (rest []record.Record, more bool) {
 	h.steps = append(h.steps, cpu()-begin)
 	if err != nil {
 		h.tb.Fatal(err)
+	}
+	h.left += int64(res.Left.Events)
+	if res.Left.Bytes < 8*res.Left.Events { // each has its value at least
+		h.tb.Fatalf("%d events that waited had %d bytes", res.Left.Events, res.Left.Bytes)
 	}
 	if b := h.task.Take(); b != nil {
 		if err := h.backend.Apply(b.Puts, nil); err != nil {
@@ -290,8 +295,88 @@ func TestADrainIsCutIntoSteps(t *testing.T) {
 	if h.applied != late-1 {
 		t.Errorf("%d of %d events were applied", h.applied, late-1)
 	}
+	if h.left < held || h.left >= late { // those that came last had nothing to wait for
+		t.Errorf("the steps say that %d events that waited were let go, of %d", h.left, late-1)
+	}
 	if steps < 50 {
 		t.Errorf("%d steps", steps)
+	}
+}
+
+// A batch takes up no more of a drain than a commit of it may take, however many steps
+// there are before that, and the records of others go on meanwhile. A replay cuts the
+// drain at the same places, or it would not agree with the offsets and counts of each
+// commit.
+func TestABatchHasAPartOfADrain(t *testing.T) {
+	t.Parallel()
+	const held, part, others = 6 * heldBudget, 8192, 10
+	h := newHole(t, held)
+	var log []record.Record // of the input
+	var journal []task.JournalRecord
+	take := func() {
+		t.Helper()
+		b := h.task.Take()
+		for _, r := range b.Journal {
+			j, err := task.DecodeJournal(r.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			journal = append(journal, j)
+		}
+		if err := h.backend.Apply(b.Puts, nil); err != nil {
+			t.Fatal(err)
+		}
+		h.task.Recycle(b)
+	}
+	step := func(in []record.Record) task.Result {
+		t.Helper()
+		log = append(log, in...)
+		s := task.Step{Kind: task.StepMore, Clock: 1, Wall: 1, Budget: heldBudget}
+		if len(in) > 0 {
+			s.Kind, s.Inputs = task.StepRecords, []task.Input{{Records: in, Next: h.offset}}
+		}
+		res, err := h.task.Step(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(in) > 0 && res.Consumed[0] != len(in) {
+			t.Fatalf("%d of %d records were consumed", res.Consumed[0], len(in))
+		}
+		return res
+	}
+	for first := int64(2); first < held+2; first += 1024 {
+		step(h.records("late", first, 1024))
+	}
+	take()
+	in, batches := h.records("late", 1, 1), 0
+	for ; h.applied <= held; batches++ {
+		before, consumed, res := h.applied, 0, task.Result{More: true}
+		for more := 2; res.More && more > 0; { // also when it is full
+			if res.Full {
+				more--
+			}
+			in = append(in, h.records(fmt.Sprint("other ", h.offset), 1, others)...)
+			consumed += len(in)
+			res = step(in)
+			in = nil
+		}
+		if n := h.applied - before; n > int64(part+consumed)+64 {
+			t.Errorf("a batch has %d events that waited, beside %d that came", n, consumed)
+		}
+		take()
+	}
+	if batches < held/part {
+		t.Errorf("the drain went into %d batches", batches)
+	}
+	h.applied = 0
+	r, err := task.NewReplay(h.plan, 0, task.Options{Partitions: func(string) int32 { return 1 }}, func(_ int, from, to int64) ([]record.Record, error) { return log[from:to], nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, j := range journal {
+		if _, err := r.Commit(j); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -33,7 +33,11 @@ type Input struct {
 type Result struct {
 	Changed  bool  // there is something to commit
 	More     bool  // the budget ended it: StepMore goes on
+	Full     bool  // the batch has about as much of what was left as it may: a Take lets more go on
 	Consumed []int // records per source; the others are to be offered again
+	// Left has what earlier steps had left and this one saw to: events and their bytes.
+	// The batch grows by them as by what is consumed.
+	Left struct{ Events, Bytes int }
 	// Paused has the sources whose next record does not fit yet. It is offered again
 	// with every step; nothing is lost by waiting until another one changes something.
 	Paused []bool
@@ -62,7 +66,7 @@ func (t *Task) Step(s Step) (res Result, err error) {
 	t.clock = max(t.clock, s.Clock)
 	t.wall = max(t.clock, s.Wall)
 	t.budget, t.backlog, t.changed, t.more = s.Budget, t.share(s.Budget), false, false
-	t.facts = nil
+	t.facts, t.left = nil, Result{}.Left
 	for _, f := range s.Facts {
 		if t.facts == nil {
 			t.facts = make(map[fact]string)
@@ -96,7 +100,8 @@ func (t *Task) Step(s Step) (res Result, err error) {
 	default:
 		err = fmt.Errorf("task %s: unknown kind of step %d", t.name, s.Kind)
 	}
-	res.Changed, res.More, res.Paused = t.changed, t.more, t.paused
+	res.Changed, res.More, res.Paused, res.Left = t.changed, t.more, t.paused, t.left
+	res.Full = t.machine != nil && t.room() < (s.Budget+7)/8 && !t.machine.Together() && t.machine.Owes()
 	switch {
 	case t.changed:
 		t.reopened = false
@@ -147,6 +152,7 @@ func (t *Task) records(inputs []Input, consumed []int) error {
 			continue
 		}
 		t.budget--
+		t.consumed++
 		consumed[source]++
 		t.streamTime = max(t.streamTime, rec.Timestamp)
 		t.changed = true
@@ -246,14 +252,22 @@ func (t *Task) run(source int) {
 }
 
 // share is the part of a step's budget that goes into what earlier inputs left: an
-// eighth, however much that is, so that the records of others do not wait for it.
-// Entities that act on each other wait for all of it.
+// eighth, however much that is, so that the records of others do not wait for it, and
+// no more than the batch may have, so that they do not wait for its commit. Entities
+// that act on each other wait for all of it.
 func (t *Task) share(budget int) int {
 	if t.machine == nil || t.machine.Together() {
 		return budget
 	}
-	return (budget + 7) / 8
+	return min((budget+7)/8, t.room())
 }
+
+// drainMax is how many events that waited go into a batch, beside as many as it has
+// consumed.
+const drainMax = 8192
+
+// room is how many more events that waited may go into the batch.
+func (t *Task) room() int { return max(0, drainMax+t.consumed-t.drained) }
 
 // drainAhead is how many more decisions go into the backlog for a record that joins it,
 // so that it becomes smaller however fast its entity's records come.
@@ -282,6 +296,11 @@ func (t *Task) decide() bool {
 		switch {
 		case !inHand:
 			t.backlog--
+			if d.Event != nil {
+				t.drained++
+				t.left.Events++
+				t.left.Bytes += len(d.Event.Payload)
+			}
 		case d.Kind == topology.DecideHold && t.backlog <= 0:
 			t.backlog = drainAhead
 		}

@@ -52,6 +52,7 @@ type Task struct {
 	// the step in hand
 	budget  int
 	backlog int // of the budget, what may still go into what earlier inputs left
+	left    struct{ Events, Bytes int }
 	changed bool
 	more    bool
 	paused  []bool // per source
@@ -72,6 +73,8 @@ type Task struct {
 	pool      [][]byte
 	spare     []lists
 	steps     []JournalStep
+	consumed  int // records
+	drained   int // events that waited and were decided
 	scratch   []byte
 	key       []byte
 }

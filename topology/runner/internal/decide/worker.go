@@ -35,6 +35,7 @@ type Worker struct {
 	since   time.Time // of the first work that no commit has yet
 	began   time.Time // of the last commit with work
 	records int       // consumed since
+	awaited bool      // the next commit is
 	bytes   int
 	retry   Retry
 	again   time.Time // no commit before it
@@ -238,8 +239,8 @@ func (w *Worker) Revoked(id uint64, holdings []Holding, until time.Time) {
 	w.releases = append(w.releases, &release{id: id, holdings: holdings, until: until})
 }
 
-// Stepped tells of a step of a task: what it consumed, and whether there is anything
-// to commit.
+// Stepped tells of a step of a task: what it consumed or let go of what waited, and
+// whether there is anything to commit.
 func (w *Worker) Stepped(h Holding, records, bytes int, changed bool, now time.Time) {
 	if t := w.find(h); t != nil && changed {
 		t.dirty = true
@@ -250,6 +251,9 @@ func (w *Worker) Stepped(h Holding, records, bytes int, changed bool, now time.T
 	w.records += records
 	w.bytes += bytes
 }
+
+// Awaited tells that a task goes on only after a commit of what there is.
+func (w *Worker) Awaited() { w.awaited = true }
 
 // Failed tells that a task can not go on: what of it is not in a commit is dropped.
 func (w *Worker) Failed(h Holding) {
@@ -299,7 +303,7 @@ func (w *Worker) takeRebuilds(due func(rebuild) bool) (tasks []Holding) {
 // rest ends the time of uncommitted work if there is none.
 func (w *Worker) rest() {
 	if !w.dirty() {
-		w.since, w.records, w.bytes = time.Time{}, 0, 0
+		w.since, w.records, w.bytes, w.awaited = time.Time{}, 0, 0, false
 	}
 }
 
@@ -313,7 +317,7 @@ func (w *Worker) due() time.Time {
 	if next := w.began.Add(w.limits.Apart); due.Before(next) {
 		due = next
 	}
-	if w.Full() || slices.ContainsFunc(w.tasks, func(t *running) bool { return t.leaving && t.dirty }) {
+	if w.Full() || w.awaited || slices.ContainsFunc(w.tasks, func(t *running) bool { return t.leaving && t.dirty }) {
 		due = w.since
 	}
 	if due.Before(w.again) {

@@ -20,7 +20,8 @@ type shell struct {
 	limits  decide.Limits
 	since   time.Time // of the first work that no commit has
 	began   time.Time // of the last commit with work
-	urgent  bool      // there is much work, or some of a task that is asked for
+	urgent  bool      // there is much work, or some that is awaited, or of a task that is asked for
+	awaited bool      // of what no commit has
 	pausing bool      // the last commit failed: the next one may come later
 
 	restoring map[decide.Holding]bool // restores that go on
@@ -117,7 +118,7 @@ func (s *shell) begin(c *decide.Commit) {
 	if due := s.due(); s.now.Before(due) && !s.urgent {
 		s.t.Fatalf("a commit begins at %v, and is due at %v", s.now, due)
 	}
-	s.since, s.began, s.pausing = time.Time{}, s.now, false
+	s.since, s.began, s.pausing, s.awaited = time.Time{}, s.now, false, false
 }
 
 // due returns when what no commit has is to be in one, if nothing is in flight.
@@ -144,12 +145,12 @@ func (s *shell) undone() {
 			return
 		}
 	}
-	s.since = time.Time{}
+	s.since, s.awaited = time.Time{}, false
 }
 
 // pass tells the time, and checks that nothing waits longer than it must.
 func (s *shell) pass() {
-	s.urgent = s.w.Full()
+	s.urgent = s.w.Full() || s.awaited
 	for _, asked := range s.releases {
 		for _, h := range asked {
 			s.urgent = s.urgent || s.running[h] > 0
@@ -319,6 +320,10 @@ func TestAWorkerKeepsItsWord(t *testing.T) {
 					if rapid.Bool().Draw(t, "changed") {
 						s.stepped(h)
 						s.w.Stepped(h, rapid.IntRange(0, 30).Draw(t, "records"), 10, true, s.now)
+						if rapid.IntRange(0, 4).Draw(t, "awaited") == 0 {
+							s.awaited = true
+							s.w.Awaited()
+						}
 					} else {
 						s.w.Stepped(h, 0, 0, false, s.now)
 					}
