@@ -89,14 +89,14 @@ type sharing struct {
 }
 
 // share runs two instances, and with moving a third one that comes and goes.
-func share(ctx context.Context, o *options, j job, keys int, admin sarama.ClusterAdmin, moving bool) (s *sharing, err error) {
+func share(ctx context.Context, o *options, j job, keys int, admin sarama.ClusterAdmin, moving bool) (_ *sharing, err error) {
 	stamped := "LogAppendTime"
 	for topic, settings := range map[string]map[string]*string{j.input: nil, j.output(): {"message.timestamp.type": &stamped}} {
 		if err := createTopic(j.broker, admin, topic, sharedPartitions, settings); err != nil {
 			return nil, err
 		}
 	}
-	s = &sharing{appends: newAppends(sharedPartitions)}
+	s := &sharing{appends: newAppends(sharedPartitions)}
 	var running []*process
 	defer func() {
 		for _, p := range running {
