@@ -23,15 +23,18 @@ type Options[K, V any] struct {
 	// DeadLetters is the topic of the letters; empty: <app>-<name>-dlq. It has as
 	// many partitions as the source.
 	DeadLetters string
+	// Was is the name that the order had when its state began, if it was renamed since:
+	// its topics keep that name, for as long as the app lives. Empty: it was not.
+	Was string
 }
 
 // InOrder applies the events of each entity in order, as the contract says. What
 // follows it in the topology sees an event when its turn has come, and once.
-// The name is the identity of the order's state.
+// The name, or what it was at first, is the identity of the order's state.
 func InOrder[K, V any](s *topology.Stream[K, V], name string, contract policies.Contract, o Options[K, V]) *topology.Stream[K, V] {
 	codec, err := policies.NewHeaderCodec(o.Headers, o.Scope)
 	return topology.Ordered(s, topology.OrderSpec[K, V]{
-		Name: name, Contract: contract, Order: New(contract), DeadLetters: o.DeadLetters, Err: err,
+		Name: name, Contract: contract, Order: New(contract), DeadLetters: o.DeadLetters, Was: o.Was, Err: err,
 		Metadata: func(r *topology.Record[K, V], value []byte, m *policies.Metadata) error {
 			if o.Metadata != nil {
 				return o.Metadata(*r, m)

@@ -28,7 +28,7 @@ func claims(g *graph.Graph) func(topic string) string {
 	}
 	for _, n := range g.Nodes {
 		if n.Kind == graph.Order {
-			whose[names.Order(n.Name)] = fmt.Sprintf("where %q keeps its order", n.Name)
+			whose[names.Order(n.Owner())] = fmt.Sprintf("where %q keeps its order", n.Name)
 		}
 	}
 	for _, s := range g.Cut() {

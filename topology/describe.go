@@ -44,7 +44,7 @@ func (t *Topology) Describe() Description {
 			}
 			switch n.Kind {
 			case graph.Order:
-				nd.Topics = []string{names.Order(n.Name), n.DLQ}
+				nd.Topics = []string{names.Order(n.Owner()), n.DLQ}
 				nd.Contract = n.Order.(Order).Contract().String()
 			case graph.Processor:
 				nd.Stores = n.Stores

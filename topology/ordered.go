@@ -8,6 +8,7 @@ import (
 // An OrderSpec is what Ordered needs; reorder.InOrder fills it in.
 type OrderSpec[K, V any] struct {
 	Name        string
+	Was         string            // its name when its state began; empty: Name
 	Contract    policies.Contract // as declared, without defaults
 	Order       Order
 	DeadLetters string // topic; empty: Names.DeadLetters
@@ -25,10 +26,10 @@ type OrderSpec[K, V any] struct {
 // an event that waited is decoded and goes through them once more when its turn comes.
 func Ordered[K, V any](s *Stream[K, V], o OrderSpec[K, V]) *Stream[K, V] {
 	n := s.builder.add(&graph.Node{
-		Name: o.Name, Kind: graph.Order, Op: "InOrder", Parents: []*graph.Node{s.node}, Order: o.Order, DLQ: o.DeadLetters,
+		Name: o.Name, Kind: graph.Order, Op: "InOrder", Parents: []*graph.Node{s.node}, Order: o.Order, DLQ: o.DeadLetters, Was: o.Was,
 	})
 	if n.DLQ == "" {
-		n.DLQ = Names{App: s.builder.graph.App}.DeadLetters(o.Name)
+		n.DLQ = Names{App: s.builder.graph.App}.DeadLetters(n.Owner())
 	}
 	if o.Err != nil {
 		n.Errs = append(n.Errs, n.Fail("%w", o.Err))

@@ -131,6 +131,8 @@ func classify(err error) error {
 		return exitError{exitRefused, err, "put the offsets back; or go on from where they are with --accept-offsets"}
 	case errors.Is(err, runner.ErrChanged):
 		return exitError{exitRefused, err, "put the topology back as it was; or give the changed app another name, and for dev another --data-dir"}
+	case errors.Is(err, runner.ErrUnknownWas):
+		return exitError{exitRefused, err, "name what the step was when its state began, or leave was: out where it is its first name"}
 	case errors.As(err, &count):
 		return exitError{exitRefused, err, "leave --partitions out, or take another --data-dir"}
 	case errors.As(err, &topic):

@@ -139,6 +139,22 @@ func (s *stand) run(ctx context.Context, sec security.Security) error {
 	return r.Run(ctx)
 }
 
+// runFile runs a file as "streamrun run" does, for 30 s at most.
+func (s *stand) runFile(text string) error {
+	s.Helper()
+	f, err := config.Parse("f.yaml", []byte(text), func(string) (string, bool) { return "", false })
+	if err != nil {
+		s.Fatal(err)
+	}
+	topo, err := f.Topology()
+	if err != nil {
+		s.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(s.Context(), 30*time.Second)
+	defer cancel()
+	return classify(runApp(ctx, topo, f, runner.Config{Brokers: s.addrs, Security: s.owner}, endpoint{}, slog.New(slog.DiscardHandler)))
+}
+
 // refused runs the app, which must say soon and clearly why it cannot.
 func (s *stand) refused(sec security.Security, code int, says ...string) {
 	s.Helper()
@@ -287,19 +303,9 @@ func TestRefusesATransactionTimeoutThatIsTooLong(t *testing.T) {
 	s := newStand(t)
 	s.topic(kafka.Topic{Name: "t-in", Partitions: 1})
 	s.event("x")
-	f, err := config.Parse("f.yaml", []byte(refusalFile+"kafka:\n  transaction_timeout: 20m\n"), func(string) (string, bool) { return "", false })
-	if err != nil {
-		t.Fatal(err)
-	}
-	topo, err := f.Topology()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	err = classify(runApp(ctx, topo, f, runner.Config{Brokers: s.addrs, Security: s.owner}, endpoint{}, slog.New(slog.DiscardHandler)))
+	err := s.runFile(refusalFile + "kafka:\n  transaction_timeout: 20m\n")
 	var coded exitError
-	if !errors.As(err, &coded) || coded.code != exitRefused || ctx.Err() != nil {
+	if !errors.As(err, &coded) || coded.code != exitRefused {
 		t.Fatalf("ended with: %v", err)
 	}
 	for _, text := range []string{"f.yaml:11:3: kafka.transaction_timeout", "it is 20m0s", "transaction.max.timeout.ms of the brokers, which is 900000", "code 50"} {
@@ -309,6 +315,23 @@ func TestRefusesATransactionTimeoutThatIsTooLong(t *testing.T) {
 	}
 	t.Logf("%v\nnext: %s", err, coded.next)
 	s.nothingLost()
+}
+
+// An order that says what it was, under a name of which nothing is recorded, is refused
+// with the place.
+func TestRefusesAnOrderThatWasNothing(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.topic(kafka.Topic{Name: "t-in", Partitions: 1})
+	s.event("x")
+	s.nothingLost()
+	text := strings.NewReplacer("{name: o,", "{name: o2, was: nobody,", "from: o,", "from: o2,").Replace(refusalFile)
+	err := s.runFile(text)
+	var coded exitError
+	if !errors.As(err, &coded) || coded.code != exitRefused || !strings.Contains(err.Error(), `f.yaml:6:21: runner: app a: was ["nobody"]: there was no such step`) {
+		t.Errorf("ended with: %v", err)
+	}
+	t.Logf("%v\nnext: %s", err, coded.next)
 }
 
 // An output that its topic finds too large ends the app, and the event that it is of

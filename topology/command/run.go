@@ -96,6 +96,9 @@ func runApp(ctx context.Context, topo *topology.Topology, f *config.File, cfg ru
 	if f != nil && errors.Is(err, kafka.ErrTxnTimeout) {
 		err = fmt.Errorf("%s: kafka.transaction_timeout: %w", cmp.Or(f.Kafka.TimeoutAt, f.Path), err)
 	}
+	if f != nil && errors.Is(err, runner.ErrUnknownWas) {
+		err = fmt.Errorf("%s: %w", f.InOrder.WasAt, err)
+	}
 	return err
 }
 

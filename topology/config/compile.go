@@ -18,7 +18,7 @@ func (f *File) Topology() (*topology.Topology, error) {
 	events := topology.Source(b, f.Input.Name, serde.Of(serde.String(), serde.Serde[*event](eventSerde{f})), f.Input.Topic)
 	topology.OnUndecodableBatch(events, f.Input.Undecodable)
 	ordered := reorder.InOrder(events, f.InOrder.Name, f.Contract, reorder.Options[string, *event]{
-		Metadata: f.metadata, DeadLetters: f.DLQ.Topic,
+		Metadata: f.metadata, DeadLetters: f.DLQ.Topic, Was: f.InOrder.Was,
 	})
 	store := f.Store()
 	states := topology.Update(ordered, "Aggregate", store, f.apply)

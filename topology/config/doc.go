@@ -91,11 +91,12 @@
 //	steps:                          # must be there, with these two in this version
 //	  - name: in_order              # owns the order topic
 //	    from: orders
+//	    was: ordered                # no default: it was not renamed. Its name when it was first run, for ever
 //	    in_order: true              # as the contract says
 //	  - name: totals
 //	    from: in_order
 //	    state:
-//	      store: totals             # the step's name
+//	      store: totals             # the step's name; of a step that was renamed, its first one
 //	      initial: {total: 0}       # {}; a mapping where every update reads fields of it
 //	      update: |                 # must be there: the next state; nil deletes it
 //	        {"total": state.total + (event.type == "paid" ? event.amount : 0)}

@@ -88,7 +88,9 @@ func (i Input) HasEnd() bool { return i.end != nil }
 
 // InOrder is the step that keeps the events of an entity in order.
 type InOrder struct {
-	Name string
+	Name  string
+	Was   string // the name that its state bears; empty: Name
+	WasAt string // where the file says so, file:line:col
 }
 
 // State is the step that folds the events of an entity into a state.

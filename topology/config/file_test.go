@@ -80,7 +80,7 @@ func TestWholeFileSaysEveryKey(t *testing.T) {
 		StoreKind: config.Badger,
 		Standbys:  2,
 		Input:     config.Input{Name: "orders", Topic: "orders", Partitions: 8, Undecodable: topology.BatchSkip},
-		InOrder:   config.InOrder{Name: "in_order"},
+		InOrder:   config.InOrder{Name: "in_order", Was: "ordered", WasAt: "testdata/whole.yaml:78:10"},
 		State:     config.State{Name: "totals", Store: "order_totals", Initial: map[string]any{"total": 0, "lines": []any{}}},
 		Output:    config.Output{Name: "order_totals", Topic: "order-totals", Partitions: 12},
 		DLQ:       config.DLQ{Topic: "order-totals.dlq"},

@@ -160,7 +160,7 @@ func (r *reader) readSteps(v value, f *File) {
 	}
 	for _, item := range items {
 		item.path = stepPath(v.path, item)
-		step := r.mapping(item, "name", "from", "in_order", "state")
+		step := r.mapping(item, "name", "was", "from", "in_order", "state")
 		name := ""
 		if n, ok := step.require("name", "a step's name is the identity of what it owns"); ok {
 			if name = r.name(n); name != "" && slices.Contains(names, name) {
@@ -177,9 +177,12 @@ func (r *reader) readSteps(v value, f *File) {
 			r.add(CodeNotYet, step.at, step.path, "a second step of this kind: not in this version, which has one in_order and one state")
 		case isOrder:
 			inOrder, f.InOrder.Name = step, orElse(name, "?")
-			r.readInOrder(step)
+			r.readInOrder(step, names, &f.InOrder)
 		case isState:
 			state, f.State.Name = step, orElse(name, "?")
+			if at, ok := step.keys["was"]; ok {
+				r.add(CodeValue, at, join(step.path, "was"), "a state that was renamed says in store: what it was")
+			}
 			r.readState(step, &f.State)
 		default:
 			if !step.broken {
@@ -240,7 +243,13 @@ func (r *reader) reference(f fields, names []string, want, why string) {
 	}
 }
 
-func (r *reader) readInOrder(f fields) {
+func (r *reader) readInOrder(f fields, others []string, o *InOrder) {
+	if was, ok := f.get("was"); ok {
+		o.Was, o.WasAt = r.name(was), fmt.Sprintf("%s:%d:%d", r.file, was.at.line, was.at.col)
+		if slices.Contains(others, o.Was) {
+			r.add(CodeTwice, was.at, was.path, "the name %q is one of the file: what was it before it was renamed?", o.Was)
+		}
+	}
 	on := true
 	f.boolean("in_order", &on)
 	if !on {

@@ -20,6 +20,10 @@ import (
 // that going on could misread it; the error names what changed.
 var ErrChanged = errors.New("the topology was changed")
 
+// ErrUnknownWas says that a step names what it was, and nothing of that name is
+// recorded.
+var ErrUnknownWas = errors.New("there was no such step")
+
 // errOutrun says that another instance wrote to the meta topic meanwhile.
 var errOutrun = errors.New("another instance writes to the meta topic")
 
@@ -29,6 +33,9 @@ func settlePlans(app string, plans []*task.Plan, recorded recording) (settled []
 	now := make([]meta.Plan, len(plans))
 	for i, p := range plans {
 		now[i] = meta.Plan{Name: p.Sub.Name, Hash: p.Hash, Topics: p.Sources, Steps: p.Steps}
+	}
+	if unknown := meta.Unknown(recorded.plans, now); len(unknown) > 0 {
+		return nil, nil, nil, fmt.Errorf("runner: app %s: was %q: %w", app, unknown, ErrUnknownWas)
 	}
 	records, notes, changes := meta.Settle(recorded.plans, now)
 	if len(changes) > 0 {

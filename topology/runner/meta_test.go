@@ -30,13 +30,20 @@ func (versioned) SerdeName() string { return "string/v2" }
 // contracted is a topology whose events have a contract, and a store beside it.
 func contracted(t testing.TB, c policies.Contract, store string, value serde.Serde[string]) *topology.Topology {
 	t.Helper()
+	return renamed(t, "in-order", "", c, store, value)
+}
+
+// renamed is contracted with an order of another name, that was another one.
+func renamed(t testing.TB, name, was string, c policies.Contract, store string, value serde.Serde[string]) *topology.Topology {
+	t.Helper()
 	b := topology.New(app)
 	str := serde.Of(serde.String(), serde.String())
 	c.EventsFor, c.OrderBy = "a key", policies.BySequence
 	if c.Because == "" {
 		c.Because = "values are appended"
 	}
-	events := reorder.InOrder(topology.Source(b, "events", str), "in-order", c, reorder.Options[string, string]{
+	events := reorder.InOrder(topology.Source(b, "events", str), name, c, reorder.Options[string, string]{
+		Was: was,
 		Metadata: func(r topology.Record[string, string], m *policies.Metadata) error {
 			m.HasSequence, m.Sequence = true, r.Timestamp
 			return nil
@@ -105,7 +112,13 @@ func TestAChangedTopologyIsRefusedOrTaken(t *testing.T) {
 		}, []string{`store "states": value was string and is string/v2`}},
 		{"a store renamed", func(t *testing.T) *topology.Topology {
 			return contracted(t, policies.Contract{}, "totals", serde.String())
-		}, []string{`store "states" is gone and "totals" is new`, "give it its name back"}},
+		}, []string{`store "states" is gone and "totals" is new`, "say there store: states"}},
+		{"an order renamed", func(t *testing.T) *topology.Topology {
+			return renamed(t, "sorted", "", policies.Contract{}, "states", serde.String())
+		}, []string{`order "in-order" is gone and "sorted" is new`, "say there was: in-order"}},
+		{"an order renamed, and said so", func(t *testing.T) *topology.Topology {
+			return renamed(t, "sorted", "in-order", policies.Contract{}, "states", serde.String())
+		}, nil},
 		{"no order any more", concatOf, []string{`order "in-order" is gone`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -250,5 +263,29 @@ func TestAnOpenRecordingIsEndedAtOnce(t *testing.T) {
 		}
 		p.stop()
 		x.check()
+	})
+}
+
+// An order that says what it was goes on with its state, again and again; one that was
+// nothing that is recorded is refused.
+func TestARenamedOrderGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newBench(t, 1, mem.Options{})
+		x.must(x.once(contracted(t, policies.Contract{}, "states", serde.String())))
+		for range 2 {
+			x.must(x.once(renamed(t, "sorted", "in-order", policies.Contract{}, "states", serde.String())))
+		}
+		// It waits for no number that was read before it was renamed, and adds to the value.
+		rows := x.records("app-states-changelog")
+		if last := rows[len(rows)-1]; len(rows) != 3 || string(last.Value) != "vvv" {
+			t.Errorf("%d rows, the last %q", len(rows), last.Value)
+		}
+		if n := len(x.records("app-in-order-order")); n < 3 {
+			t.Errorf("the order topic has %d rows", n)
+		}
+		err := x.once(renamed(t, "sorted", "unordered", policies.Contract{}, "states", serde.String()))
+		if !errors.Is(err, ErrUnknownWas) || !strings.Contains(err.Error(), `"unordered"`) {
+			t.Errorf("ended with: %v", err)
+		}
 	})
 }

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -41,6 +42,7 @@ type Node struct {
 	Bytes       []Format // of a Source, one; of a Processor, of each store
 	Order       any      // topology.Order of an Order node
 	DLQ         string   // dead-letter topic of an Order node
+	Was         string   // of an Order node: the name under which its state is; empty: Name
 	Rekeys      bool     // its output may have another key than its input
 	Errs        []error  // what the operator found wrong
 
@@ -48,6 +50,9 @@ type Node struct {
 	// types behind any are known to the typed function that added the node.
 	Wire func(env Env, next []any) (handler any, err error)
 }
+
+// Owner returns the name under which what an Order node owns is kept.
+func (n *Node) Owner() string { return cmp.Or(n.Was, n.Name) }
 
 // A Format says what the bytes of keys and values are.
 type Format struct{ Key, Value string }
@@ -127,6 +132,14 @@ func (g *Graph) Check(claimed func(topic string) string) error {
 			errs = append(errs, n.Fail("the name is taken by the %s at %s; every node needs its own", other.Op, other.Site))
 		} else {
 			names[n.Name] = n
+		}
+		if n.Was != "" {
+			if err := CheckName(n.Was); err != nil {
+				errs = append(errs, n.Fail("was: %w", err))
+			}
+			if i := slices.IndexFunc(g.Nodes, func(o *Node) bool { return o != n && (o.Name == n.Was || o.Was == n.Was) }); i >= 0 {
+				errs = append(errs, n.Fail("was %q, which %q is (%s): one of them has its state", n.Was, g.Nodes[i].Name, g.Nodes[i].Site))
+			}
 		}
 		for _, s := range n.Stores {
 			if err := CheckName(s); err != nil {
@@ -316,7 +329,7 @@ func (g *Graph) cut() []*Sub {
 		for _, n := range s.Nodes {
 			switch {
 			case n.Kind == Order:
-				owners = append(owners, n.Name)
+				owners = append(owners, n.Owner())
 			case n.Kind == Source:
 				sources = append(sources, n.Name)
 			}

@@ -23,6 +23,8 @@ type PlanStep struct {
 	Name  string // of a source: the topic
 	Kind  string
 	Terms []policies.Term
+	// Renamed says that Name is what the step says that it was. It is not recorded.
+	Renamed bool
 }
 
 // identify finds the steps, and the hash of them and of how everything is joined.
@@ -38,7 +40,7 @@ func (p *Plan) identify() {
 	}
 	for i, topic := range p.Sources {
 		// Whether it skips batches is not in it: those that were are in the journal.
-		p.Steps = append(p.Steps, PlanStep{topic, SourceStep, formats(p.sources[i].Bytes[0])})
+		p.Steps = append(p.Steps, PlanStep{Name: topic, Kind: SourceStep, Terms: formats(p.sources[i].Bytes[0])})
 	}
 	for _, n := range p.Sub.Nodes {
 		word(n.Name, n.Kind.String())
@@ -46,11 +48,11 @@ func (p *Plan) identify() {
 		word(n.Stores...)
 		switch n.Kind {
 		case graph.Order:
-			p.Steps = append(p.Steps, PlanStep{n.Name, OrderStep, p.order.Contract().Terms()})
+			p.Steps = append(p.Steps, PlanStep{Name: n.Owner(), Kind: OrderStep, Terms: p.order.Contract().Terms(), Renamed: n.Was != ""})
 		case graph.Processor:
 			for i, s := range n.Stores {
 				if !slices.ContainsFunc(p.Steps, func(st PlanStep) bool { return st.Kind == StoreStep && st.Name == s }) {
-					p.Steps = append(p.Steps, PlanStep{s, StoreStep, formats(n.Bytes[i])})
+					p.Steps = append(p.Steps, PlanStep{Name: s, Kind: StoreStep, Terms: formats(n.Bytes[i])})
 				}
 			}
 		case graph.Source, graph.Sink, graph.TableSink:

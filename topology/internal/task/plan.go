@@ -46,7 +46,7 @@ func Plans(t *topology.Topology) []*Plan {
 				}
 			case graph.Order:
 				p.node, p.order = n, n.Order.(topology.Order)
-				p.Changelogs = append(p.Changelogs, Changelog{p.Names.Order(n.Name), 0})
+				p.Changelogs = append(p.Changelogs, Changelog{p.Names.Order(n.Owner()), 0})
 			case graph.TableSink:
 				i := slices.Index(sub.Stores, n.Stores[0])
 				p.tables[i] = append(p.tables[i], n.Topics...)

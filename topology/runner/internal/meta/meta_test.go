@@ -159,11 +159,11 @@ func TestSettle(t *testing.T) {
 		},
 		{
 			name: "an order renamed", is: func(p *Plan) []Plan { p.Steps[2].Name = "sorted"; return []Plan{*p} },
-			changes: `order "in-order" is gone|order "sorted" is new`,
+			changes: `order "in-order" is gone and "sorted" is new, which knows nothing of the events that were read: if it was renamed, say there was: in-order`,
 		},
 		{
 			name: "a store renamed", is: func(p *Plan) []Plan { p.Steps[3].Name = "sums"; return []Plan{*p} },
-			changes: `store "totals" is gone and "sums" is new, which would begin empty: if it was renamed, give it its name back`,
+			changes: `store "totals" is gone and "sums" is new, which would begin empty: if its step was renamed, say there store: totals`,
 		},
 		{
 			name: "a store left out", is: func(p *Plan) []Plan { p.Steps = p.Steps[:3]; return []Plan{*p} },

@@ -60,6 +60,20 @@ func Settle(recorded, now []Plan) (settled []Plan, notes, changes []string) {
 	return settled, notes, changes
 }
 
+// Unknown returns what steps say that they were and is recorded of none; of an app of
+// which nothing is recorded, nothing: there it is what they begin as.
+func Unknown(recorded, now []Plan) (names []string) {
+	for _, p := range now {
+		for _, s := range p.Steps {
+			known := func(r Plan) bool { return find(r.Steps, s.Kind, s.Name) != nil }
+			if s.Renamed && len(recorded) > 0 && !slices.ContainsFunc(recorded, known) {
+				names = append(names, s.Name)
+			}
+		}
+	}
+	return names
+}
+
 // goesOn reports whether a step that is recorded of one plan is left in another.
 func goesOn(p, recorded *Plan) bool {
 	return slices.ContainsFunc(recorded.Steps, func(s task.PlanStep) bool { return find(p.Steps, s.Kind, s.Name) != nil })
@@ -135,11 +149,17 @@ func (c *comparison) settle() Plan {
 func (c *comparison) gone(was *task.PlanStep, out *Plan) {
 	switch was.Kind {
 	case task.OrderStep:
+		for _, s := range c.is.Steps {
+			if s.Kind == task.OrderStep && find(c.was.Steps, s.Kind, s.Name) == nil {
+				c.refuse("order %q is gone and %q is new, which knows nothing of the events that were read: if it was renamed, say there was: %s", was.Name, s.Name, was.Name)
+				return
+			}
+		}
 		c.refuse("order %q is gone, and with it what its entities have seen and the events that it holds", was.Name)
 	case task.StoreStep:
 		for _, s := range c.is.Steps {
 			if s.Kind == task.StoreStep && find(c.was.Steps, s.Kind, s.Name) == nil {
-				c.refuse("store %q is gone and %q is new, which would begin empty: if it was renamed, give it its name back", was.Name, s.Name)
+				c.refuse("store %q is gone and %q is new, which would begin empty: if its step was renamed, say there store: %s", was.Name, s.Name, was.Name)
 				return
 			}
 		}
@@ -158,6 +178,9 @@ func (c *comparison) gone(was *task.PlanStep, out *Plan) {
 func (c *comparison) added(is *task.PlanStep) {
 	switch is.Kind {
 	case task.OrderStep:
+		if slices.ContainsFunc(c.was.Steps, func(s task.PlanStep) bool { return s.Kind == task.OrderStep && find(c.is.Steps, s.Kind, s.Name) == nil }) {
+			return // it may have been renamed, which is said of the one that is gone
+		}
 		c.refuse("order %q is new: of the events that were read before it knows nothing, and would wait for them", is.Name)
 	case task.StoreStep:
 		c.note("store %q is new: it begins empty, and what was read before is not in it", is.Name)
