@@ -181,7 +181,7 @@ func (c *Config) wire(clientID string) wire.Options {
 
 // limits returns what a worker decides by.
 func (c *Config) limits() decide.Limits {
-	l := decide.Limits{Interval: c.CommitInterval, Records: maxRecords, Bytes: maxBytes, Patience: c.patience()}
+	l := decide.Limits{Interval: c.CommitInterval, Records: maxRecords, Bytes: maxBytes, Timeout: c.TransactionTimeout, Patience: c.patience()}
 	if c.CommitInterval == AutoInterval {
 		l.Interval, l.Apart = 0, autoApart
 	}

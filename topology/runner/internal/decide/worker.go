@@ -11,6 +11,7 @@ type Limits struct {
 	Apart    time.Duration // from the beginning of a commit to that of the next one
 	Records  int           // of consumed input, at which it is committed early
 	Bytes    int           // likewise
+	Timeout  time.Duration // of a transaction, which has less when it takes long; 0: none
 	Patience time.Duration // how long commits, or the state of a task, may fail in a row
 }
 
@@ -35,6 +36,7 @@ type Worker struct {
 	since   time.Time // of the first work that no commit has yet
 	began   time.Time // of the last commit with work
 	records int       // consumed since
+	halved  int       // how many times Records and Bytes are halved
 	awaited bool      // the next commit is
 	bytes   int
 	retry   Retry
@@ -175,7 +177,28 @@ func (w *Worker) Active(h Holding) bool {
 
 // Full reports whether there is so much work that it is committed before more is
 // stepped.
-func (w *Worker) Full() bool { return w.records >= w.limits.Records || w.bytes >= w.limits.Bytes }
+func (w *Worker) Full() bool {
+	return w.records >= max(w.limits.Records>>w.halved, 1) || w.bytes >= max(w.limits.Bytes>>w.halved, 1)
+}
+
+// mostHalved leaves about a thousand records, of which some are in any step.
+const mostHalved = 7
+
+// resize has the next commits be smaller when one has failed or was slow, and larger
+// when one was quick: what outlasts the timeout of its transaction would be aborted and
+// done again for ever. After a failure they are a quarter, so that the least is tried
+// before patience ends.
+func (w *Worker) resize(committed bool, took time.Duration) {
+	switch limit := w.limits.Timeout; {
+	case limit == 0:
+	case !committed:
+		w.halved = min(w.halved+2, mostHalved)
+	case took > limit/2:
+		w.halved = min(w.halved+1, mostHalved)
+	case took < limit/8 && w.halved > 0:
+		w.halved--
+	}
+}
 
 // Busy reports whether a commit is in flight.
 func (w *Worker) Busy() bool { return w.flight != nil }
@@ -418,6 +441,7 @@ func (w *Worker) Ended(out Outcome, now time.Time) Verdict {
 	w.flight = nil
 	if out.Fate == Committed {
 		w.retry.Succeeded()
+		w.resize(true, now.Sub(w.began))
 		w.committed(c)
 		return GoOn
 	}
@@ -429,6 +453,7 @@ func (w *Worker) Ended(out Outcome, now time.Time) Verdict {
 	if canceled || out.Broken {
 		return GoOn
 	}
+	w.resize(false, 0)
 	again, giveUp := w.retry.Failed(now, w.limits.Patience)
 	if giveUp {
 		return TooLong

@@ -519,3 +519,55 @@ func TestTheWorkOfALostTaskCountsNoMore(t *testing.T) {
 		t.Errorf("it wants to be woken at %v, %v", at, ok)
 	}
 }
+
+// A broker that is too slow for a full batch gets smaller ones, until they are in time,
+// and larger ones again when it is quick.
+func TestABatchIsAsLargeAsTheBrokerIsQuick(t *testing.T) {
+	const most, timeout = 120_000, 10 * time.Second
+	now := time.Unix(1000, 0)
+	a := decide.Holding{Stamp: 1}
+	w := decide.NewWorker(decide.Limits{Interval: time.Second, Records: most, Bytes: most, Timeout: timeout, Patience: 2 * time.Minute})
+	w.Assigned([]decide.Holding{a})
+	w.Restored(a)
+	// commit fills a batch and commits it, at so much for a record.
+	commit := func(each time.Duration) (records int, committed bool) {
+		for !w.Full() {
+			w.Stepped(a, 100, 100, true, now)
+			records += 100
+		}
+		if at, ok := w.Wake(); ok && now.Before(at) {
+			now = at
+		}
+		w.Passed(now)
+		took := time.Duration(records) * each
+		out := decide.Outcome{Fate: decide.Committed}
+		if took > timeout {
+			took, out.Fate = 2*timeout, decide.Aborted
+		}
+		now = now.Add(took)
+		if v := w.Ended(out, now); v != decide.GoOn {
+			t.Fatalf("verdict %d on a batch of %d, at %v for each", v, records, each)
+		}
+		w.Take()
+		return records, out.Fate == decide.Committed
+	}
+	for _, each := range []time.Duration{time.Microsecond, 200 * time.Microsecond, 5 * time.Millisecond} {
+		failed := 0
+		for n := range 30 {
+			records, ok := commit(each)
+			if !ok {
+				failed++
+			}
+			if n >= 10 && (!ok || each < 10*time.Microsecond && records != most) {
+				t.Errorf("at %v for each, batch %d: %d records, committed: %t", each, n, records, ok)
+			}
+		}
+		t.Logf("at %v for each, %d batches failed", each, failed)
+		for range 10 {
+			commit(time.Microsecond)
+		}
+		if records, _ := commit(time.Microsecond); records != most {
+			t.Errorf("after %v for each: %d records when the broker is quick again", each, records)
+		}
+	}
+}
