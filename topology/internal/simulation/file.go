@@ -91,12 +91,12 @@ func (l *lines) value(key string) (string, error) {
 
 // of returns what the current line says of a key.
 func (l *lines) of(key string) (string, error) {
-	got, value, _ := strings.Cut(l.text, ":")
-	if got != key || !strings.HasPrefix(l.text, key+":") {
+	value, ok := strings.CutPrefix(l.text, key+":")
+	if !ok || value != "" && value[0] != ' ' {
 		return "", fmt.Errorf("want %s: ..., not %q", key, l.text)
 	}
 	l.column += len(key) + 2
-	return strings.TrimSpace(value), nil
+	return strings.TrimPrefix(value, " "), nil
 }
 
 func (l *lines) script() (s Script, err error) {
