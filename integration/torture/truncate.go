@@ -5,11 +5,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/streamrun/streamrun/integration/history"
 )
 
 // truncate takes records away that the app has not read: it must say so and stop,
@@ -17,6 +20,13 @@ import (
 func (d *drill) truncate(ctx context.Context) (bool, error) {
 	input, partitions := inputOf(d.app()), int32(d.partitions)
 	if err := d.share(ctx, 2); err != nil {
+		return false, err
+	}
+	// A task that has committed nothing begins where the topic does, and misses nothing.
+	if err := d.until(ctx, d.drain, "every partition has a committed offset", func() bool {
+		got, err := d.reader.Committed(ctx, d.app(), input, partitions)
+		return err == nil && !slices.ContainsFunc(got, func(c history.Committed) bool { return c.Offset < 1 })
+	}); err != nil {
 		return false, err
 	}
 	for _, p := range d.fleet.alive {
@@ -41,7 +51,7 @@ func (d *drill) truncate(ctx context.Context) (bool, error) {
 			victim = p
 		}
 	}
-	next := max(before[victim].Offset, 0)
+	next := before[victim].Offset
 	begin := next + (ends[victim]-next+1)/2
 	if err := d.kafka.deleteRecords(ctx, input, int32(victim), begin); err != nil {
 		return false, err
