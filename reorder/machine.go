@@ -296,14 +296,14 @@ func (m *Machine) Outcome(o topology.ApplyOutcome) {
 // all of it comes first. So a budget changes when a decision is made, but none.
 // Timers come before what was left of other entities, which may be much.
 func (m *Machine) work(backlog bool) bool {
-	if m.hand.full && (m.hand.owner == &m.nobody || !m.together() && len(m.commands) == 0 && !m.owes(m.hand.owner)) {
+	if m.hand.full && (m.hand.owner == &m.nobody || !m.Together() && len(m.commands) == 0 && !m.owes(m.hand.owner)) {
 		m.decideHand()
 		return true
 	}
 	if !backlog && m.seq.deferred == nil {
 		return m.hand.full && m.join()
 	}
-	if m.hand.full && !m.together() && len(m.commands) == 0 {
+	if m.hand.full && !m.Together() && len(m.commands) == 0 {
 		if en := m.hand.owner; en.queued {
 			m.dequeue(en)
 			m.goOn(en)
@@ -314,7 +314,7 @@ func (m *Machine) work(backlog bool) bool {
 	}
 	due := len(m.timers) > 0 && !m.ticked.before(m.timers[0].due)
 	switch {
-	case due && !m.together() && !m.timers[0].queued && m.seq.deferred == nil:
+	case due && !m.Together() && !m.timers[0].queued && m.seq.deferred == nil:
 		m.fire(m.timers[0])
 	case len(m.queue) > 0:
 		en := m.queue[0]
@@ -337,7 +337,7 @@ func (m *Machine) work(backlog bool) bool {
 // what would become of it in the end.
 func (m *Machine) join() bool {
 	h := &m.hand
-	if en := h.owner; m.together() || len(m.commands) > 0 || !en.queued || !m.seq.joins(&en.row, &en.held, h.ev) {
+	if en := h.owner; m.Together() || len(m.commands) > 0 || !en.queued || !m.seq.joins(&en.row, &en.held, h.ev) {
 		return false
 	}
 	h.full = false
@@ -346,10 +346,7 @@ func (m *Machine) join() bool {
 }
 
 // Together implements topology.OrderMachine.
-func (m *Machine) Together() bool { return m.together() }
-
-// together reports whether the entities act on each other.
-func (m *Machine) together() bool { return m.causes != nil || m.seq.byTime }
+func (m *Machine) Together() bool { return m.causes != nil || m.seq.byTime }
 
 // owes reports whether something of the entity is to be done before its next record.
 func (m *Machine) owes(en *entity) bool {

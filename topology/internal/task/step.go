@@ -101,7 +101,7 @@ func (t *Task) Step(s Step) (res Result, err error) {
 		err = fmt.Errorf("task %s: unknown kind of step %d", t.name, s.Kind)
 	}
 	res.Changed, res.More, res.Paused, res.Left = t.changed, t.more, t.paused, t.left
-	res.Full = t.machine != nil && t.room() < (s.Budget+7)/8 && !t.machine.Together() && t.machine.Owes()
+	res.Full = t.machine != nil && t.room() < backlogShare(s.Budget) && !t.machine.Together() && t.machine.Owes()
 	switch {
 	case t.changed:
 		t.reopened = false
@@ -259,8 +259,10 @@ func (t *Task) share(budget int) int {
 	if t.machine == nil || t.machine.Together() {
 		return budget
 	}
-	return min((budget+7)/8, t.room())
+	return min(backlogShare(budget), t.room())
 }
+
+func backlogShare(budget int) int { return (budget + 7) / 8 }
 
 // drainMax is how many events that waited go into a batch, beside as many as it has
 // consumed.

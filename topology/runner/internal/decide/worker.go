@@ -36,9 +36,9 @@ type Worker struct {
 	since   time.Time // of the first work that no commit has yet
 	began   time.Time // of the last commit with work
 	records int       // consumed since
-	halved  int       // how many times Records and Bytes are halved
+	bytes   int       // likewise
 	awaited bool      // the next commit is
-	bytes   int
+	halved  int       // how many times the limits of records and bytes are halved
 	retry   Retry
 	again   time.Time // no commit before it
 }

@@ -149,19 +149,15 @@ func (c *comparison) settle() Plan {
 func (c *comparison) gone(was *task.PlanStep, out *Plan) {
 	switch was.Kind {
 	case task.OrderStep:
-		for _, s := range c.is.Steps {
-			if s.Kind == task.OrderStep && find(c.was.Steps, s.Kind, s.Name) == nil {
-				c.refuse("order %q is gone and %q is new, which knows nothing of the events that were read: if it was renamed, say there was: %s", was.Name, s.Name, was.Name)
-				return
-			}
+		if s := without(c.is.Steps, c.was.Steps, was.Kind); s != nil {
+			c.refuse("order %q is gone and %q is new, which knows nothing of the events that were read: if it was renamed, say there was: %s", was.Name, s.Name, was.Name)
+			return
 		}
 		c.refuse("order %q is gone, and with it what its entities have seen and the events that it holds", was.Name)
 	case task.StoreStep:
-		for _, s := range c.is.Steps {
-			if s.Kind == task.StoreStep && find(c.was.Steps, s.Kind, s.Name) == nil {
-				c.refuse("store %q is gone and %q is new, which would begin empty: if its step was renamed, say there store: %s", was.Name, s.Name, was.Name)
-				return
-			}
+		if s := without(c.is.Steps, c.was.Steps, was.Kind); s != nil {
+			c.refuse("store %q is gone and %q is new, which would begin empty: if its step was renamed, say there store: %s", was.Name, s.Name, was.Name)
+			return
 		}
 		c.note("store %q is gone: its changelog is not written any more", was.Name)
 		out.Steps = append(out.Steps, task.PlanStep{Name: was.Name, Kind: Gone})
@@ -174,11 +170,21 @@ func (c *comparison) gone(was *task.PlanStep, out *Plan) {
 	}
 }
 
+// without returns the first step of a kind that others do not have, or nil.
+func without(steps, others []task.PlanStep, kind string) *task.PlanStep {
+	for i := range steps {
+		if s := &steps[i]; s.Kind == kind && find(others, kind, s.Name) == nil {
+			return s
+		}
+	}
+	return nil
+}
+
 // added sees to a step that is new.
 func (c *comparison) added(is *task.PlanStep) {
 	switch is.Kind {
 	case task.OrderStep:
-		if slices.ContainsFunc(c.was.Steps, func(s task.PlanStep) bool { return s.Kind == task.OrderStep && find(c.is.Steps, s.Kind, s.Name) == nil }) {
+		if without(c.was.Steps, c.is.Steps, is.Kind) != nil {
 			return // it may have been renamed, which is said of the one that is gone
 		}
 		c.refuse("order %q is new: of the events that were read before it knows nothing, and would wait for them", is.Name)
