@@ -34,6 +34,11 @@ func (a *assignment) moving() {
 // Assigned implements kafka.GroupHandler. Tasks that are missing in the assignment
 // stay until Revoked or Lost names them.
 func (a *assignment) Assigned(member kafka.Member, partitions []record.TopicPartition) {
+	if err := outgrown(partitions, a.counts); err != nil {
+		// At once: what is consumed from here on may be of keys whose state is elsewhere.
+		a.fail(err)
+		partitions = slices.DeleteFunc(partitions, func(tp record.TopicPartition) bool { return tp.Partition >= a.counts[tp.Topic] })
+	}
 	tasks, split := decide.Tasks(a.sources, partitions)
 	if len(split) > 0 {
 		a.fail(fmt.Errorf("runner: the group assigned a part of task %s; give the app a group of its own: %s belongs to it alone", a.name(split[0]), a.names.Group()))

@@ -242,3 +242,29 @@ func TestStormOfInstances(t *testing.T) {
 		})
 	}
 }
+
+// Keys of a topic that grows are in other partitions at once, so the app ends before it
+// takes them for new entities.
+func TestASourceThatGrowsEndsTheApp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newBench(t, 2, mem.Options{Seed: 3})
+		x.feed(100, 10)
+		a := x.start(Config{Workers: 2}, nil)
+		b := x.start(Config{Workers: 2}, nil)
+		x.eventually("both run", func() bool { return a.running(1)() && b.running(1)() })
+		x.drained()
+		began := time.Now()
+		x.broker.Grow("events", 3)
+		for _, p := range []*process{a, b} { // who has it fails, and leaves; then the other has it
+			p.ended()
+			var wrong *TopicsError
+			if !errors.As(p.err, &wrong) || !strings.Contains(p.err.Error(), "topic events was given more partitions while the app runs, 3 instead of 2") {
+				t.Errorf("it ended with %v", p.err)
+			}
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("it went on for %v", took)
+		}
+		x.check()
+	})
+}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/streamrun/streamrun/topology"
 	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/record"
 	"github.com/streamrun/streamrun/topology/internal/task"
 )
 
@@ -239,6 +240,26 @@ const (
 	appearPoll = 10 * time.Millisecond
 	sourceWait = 3 * time.Second // a source topic that is not known then does not exist
 )
+
+// outgrown says which source topics were given more partitions than the app was
+// prepared for, by what the group assigns; nil: none.
+func outgrown(assigned []record.TopicPartition, counts map[string]int32) error {
+	more := map[string]int32{}
+	for _, tp := range assigned {
+		if tp.Partition >= counts[tp.Topic] {
+			more[tp.Topic] = max(more[tp.Topic], tp.Partition+1)
+		}
+	}
+	var errs []error
+	for _, topic := range slices.Sorted(maps.Keys(more)) {
+		errs = append(errs, fmt.Errorf("runner: topic %s was given more partitions while the app runs, %d instead of %d: its keys are in others now than their state; "+
+			"rebuild the app under the new count", topic, more[topic], counts[topic]))
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return &TopicsError{errs}
+}
 
 // missesSource reports whether a source topic was not found.
 func missesSource(plans []*task.Plan, found map[string]kafka.Topic) bool {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -191,6 +193,23 @@ func (b *Broker) Remake(topic string) {
 		b.topics[topic][i] = newPartition()
 	}
 	b.ids[topic] = b.newID()
+	b.notify()
+}
+
+// Grow gives a topic more partitions. The groups that read it notice at once.
+func (b *Broker) Grow(topic string, partitions int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.opts.Clock.Now()
+	b.advance(now)
+	for len(b.topics[topic]) < partitions {
+		b.topics[topic] = append(b.topics[topic], newPartition())
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.groups)) {
+		if g := b.groups[name]; slices.Contains(g.topics, topic) && len(g.members) > 0 && !g.joining {
+			g.startJoin(now)
+		}
+	}
 	b.notify()
 }
 
