@@ -148,7 +148,7 @@ func (r *run) trySettle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.counts, err = prepareTopics(ctx, r.admin, r.names, plans, r.log); err != nil {
+	if r.counts, err = prepareTopics(ctx, r.admin, r.names, plans, recorded.plans, r.log); err != nil {
 		return err
 	}
 	if len(write) > 0 {

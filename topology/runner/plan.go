@@ -193,12 +193,14 @@ func CompareTopics(ctx context.Context, topo *topology.Topology, cluster kafka.C
 			found[name] = kafka.Topic{Name: name, Partitions: n}
 		}
 	}
-	if _, _, wrong := planTopics(names, plans, found); wrong != nil {
-		if joined, ok := wrong.(interface{ Unwrap() []error }); ok {
-			problems = append(problems, joined.Unwrap()...)
-		} else {
-			problems = append(problems, wrong)
-		}
+	create, counts, wrong := planTopics(names, plans, found)
+	if wrong == nil {
+		wrong = lost(ctx, admin, plans, recorded.plans, create, counts)
+	}
+	if topics := (*TopicsError)(nil); errors.As(wrong, &topics) {
+		problems = append(problems, topics.Problems...)
+	} else if wrong != nil {
+		return nil, nil, nil, wrong
 	}
 	return findings, problems, append(doubted, doubts(plans, found)...), nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/record"
 	"github.com/streamrun/streamrun/topology/internal/task"
+	"github.com/streamrun/streamrun/topology/runner/internal/meta"
 )
 
 // topicsOf returns every topic that the plans read or write, sorted.
@@ -137,8 +138,8 @@ func planTopics(names topology.Names, plans []*task.Plan, found map[string]kafka
 }
 
 // A TopicsError says everything that is wrong with the topics that exist: one that
-// the app reads is missing, or one has a number of partitions or a cleanup policy
-// under which state would be lost. Nothing was created or read.
+// the app reads or that has its state is missing, or one has a number of partitions or a
+// cleanup policy under which state would be lost. Nothing was created.
 type TopicsError struct{ Problems []error }
 
 // Error returns the problems, one a line, each with what to do.
@@ -192,8 +193,8 @@ func lookAtTopics(ctx context.Context, admin kafka.Admin, names topology.Names, 
 }
 
 // prepareTopics checks and creates the topics of the plans, and returns how many
-// partitions each has.
-func prepareTopics(ctx context.Context, admin kafka.Admin, names topology.Names, plans []*task.Plan, log *slog.Logger) (map[string]int32, error) {
+// partitions each has. recorded are the plans that the meta topic has.
+func prepareTopics(ctx context.Context, admin kafka.Admin, names topology.Names, plans []*task.Plan, recorded []meta.Plan, log *slog.Logger) (map[string]int32, error) {
 	began := time.Now()
 	for limit := time.NewTimer(appearWait); ; {
 		found, err := lookAtTopics(ctx, admin, names, plans)
@@ -205,7 +206,12 @@ func prepareTopics(ctx context.Context, admin kafka.Admin, names topology.Names,
 			return nil, err
 		}
 		create, counts, err := planTopics(names, plans, found)
-		if err != nil && missesSource(plans, found) && time.Since(began) < sourceWait {
+		misses := err != nil && missesSource(plans, found)
+		if err == nil {
+			err = lost(ctx, admin, plans, recorded, create, counts)
+			misses = errors.As(err, new(*TopicsError))
+		}
+		if misses && time.Since(began) < sourceWait {
 			// The node that answers may not have heard of a topic that was just created.
 			if err := sleep(ctx, 10*appearPoll); err != nil {
 				return nil, err
@@ -238,7 +244,7 @@ func prepareTopics(ctx context.Context, admin kafka.Admin, names topology.Names,
 const (
 	appearWait = 30 * time.Second // a created topic is known everywhere by then
 	appearPoll = 10 * time.Millisecond
-	sourceWait = 3 * time.Second // a source topic that is not known then does not exist
+	sourceWait = 3 * time.Second // a topic that must be there and is not known then does not exist
 )
 
 // outgrown says which source topics were given more partitions than the app was

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -136,4 +137,63 @@ func TestWrongTopicsAreRefusedBeforeAnythingIsRead(t *testing.T) {
 			t.Errorf("last state: %+v", s)
 		}
 	})
+}
+
+// An internal topic that was deleted is not made again, empty, under offsets that stand
+// for what was in it; one that the app never had is.
+func TestATopicThatHeldStateIsNotMadeAgain(t *testing.T) {
+	for _, c := range []struct {
+		gone []string
+		says []string
+	}{
+		{[]string{"app-states-changelog"}, []string{"topic app-states-changelog does not exist any more, and holds what was made of events-0 up to offset ", "another name"}},
+		{[]string{"app-states-journal"}, []string{"topic app-states-journal does not exist any more"}},
+		{[]string{"app-states-changelog", "app-states-journal", "app-meta"}, []string{"topic app-states-changelog does not", "topic app-states-journal does not"}},
+		{[]string{"table"}, nil}, // what others read
+	} {
+		t.Run(strings.Join(c.gone, " and "), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newBench(t, 2, mem.Options{})
+				p := x.start(Config{}, nil)
+				x.eventually("it runs", p.running(2))
+				p.stop() // nothing was committed
+				x.broker.Delete("app-states-changelog")
+				p = x.start(Config{}, nil)
+				x.feed(40, 5)
+				x.drained()
+				p.stop()
+				for _, topic := range c.gone {
+					x.broker.Delete(topic)
+				}
+				_, problems, _, err := CompareTopics(x.ctx, x.topology, x.cluster, nil)
+				x.must(err)
+				if (len(problems) == 0) != (len(c.says) == 0) {
+					t.Errorf("compared: %v", problems)
+				}
+				x.feed(40, 5)
+				p = x.start(Config{}, nil)
+				if len(c.says) == 0 {
+					x.drained()
+					p.stop()
+					return
+				}
+				p.ended()
+				var wrong *TopicsError
+				if !errors.As(p.err, &wrong) {
+					t.Fatalf("it ended with %v", p.err)
+				}
+				for _, text := range c.says {
+					if !strings.Contains(p.err.Error(), text) {
+						t.Errorf("does not say %q: %v", text, p.err)
+					}
+				}
+				there, err := x.admin.Describe(x.ctx, c.gone...)
+				x.must(err)
+				if len(there) != 0 {
+					t.Errorf("it made %v", there)
+				}
+				x.must(p.cluster.Close())
+			})
+		})
+	}
 }

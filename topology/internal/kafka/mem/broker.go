@@ -213,6 +213,16 @@ func (b *Broker) Grow(topic string, partitions int) {
 	b.notify()
 }
 
+// Delete deletes a topic, as somebody does who takes it for a left-over.
+func (b *Broker) Delete(topic string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.advance(b.opts.Clock.Now())
+	delete(b.topics, topic)
+	delete(b.ids, topic)
+	b.notify()
+}
+
 // newID returns the id of a topic that is made.
 func (b *Broker) newID() (id [16]byte) {
 	b.made++
