@@ -133,6 +133,10 @@ func classify(err error) error {
 		return exitError{exitRefused, err, "put the topology back as it was; or give the changed app another name, and for dev another --data-dir"}
 	case errors.Is(err, runner.ErrUnknownWas):
 		return exitError{exitRefused, err, "name what the step was when its state began, or leave was: out where it is its first name"}
+	case errors.Is(err, runner.ErrInUse):
+		return exitError{exitRefused, err, "stop the other process; or give this one a --data-dir and an --instance of its own"}
+	case errors.Is(err, kafka.ErrOffsetOutOfRange):
+		return exitError{exitRefused, err, "restore the records that are missing; or move the group's offsets to what is there and start with --accept-offsets, which counts what is skipped"}
 	case errors.As(err, &count):
 		return exitError{exitRefused, err, "leave --partitions out, or take another --data-dir"}
 	case errors.As(err, &topic):

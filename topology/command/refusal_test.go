@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -363,5 +364,20 @@ func TestRefusesAnUndecodableBatch(t *testing.T) {
 	var coded exitError
 	if !errors.As(err, &coded) || coded.code != exitRefused || !strings.Contains(coded.next, "--accept-offsets") || !strings.Contains(err.Error(), "t-0@7") {
 		t.Errorf("%+v", err)
+	}
+}
+
+// What another process has, and records that are gone, are for somebody to decide: each
+// says how.
+func TestWhatIsTakenOrGoneIsRefused(t *testing.T) {
+	t.Parallel()
+	for what, err := range map[string]error{
+		"--instance":       fmt.Errorf("x: %w", runner.ErrInUse),
+		"--accept-offsets": fmt.Errorf("x: %w", kafka.ErrOffsetOutOfRange),
+	} {
+		var coded exitError
+		if !errors.As(classify(err), &coded) || coded.code != exitRefused || !strings.Contains(coded.next, what) {
+			t.Errorf("%v: exit code %d, next %q", err, coded.code, coded.next)
+		}
 	}
 }

@@ -74,7 +74,13 @@ func runApp(ctx context.Context, topo *topology.Topology, f *config.File, cfg ru
 		cfg.Guarantee, cfg.Compression = runner.Guarantee(f.Kafka.Guarantee), string(f.Kafka.Compression)
 	}
 	cfg.Logger = logger
+	var said runner.State
 	cfg.Listener = func(s runner.State) {
+		s = runner.State{Phase: s.Phase, Tasks: s.Tasks, Restoring: s.Restoring, Records: s.Records}
+		if s == said {
+			return // what changed is logged by the runner
+		}
+		said = s
 		logger.Info("state", "phase", string(s.Phase), "tasks", s.Tasks, "restoring", s.Restoring, "records", s.Records)
 	}
 	r, err := runner.New(topo, cfg)

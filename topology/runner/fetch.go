@@ -139,7 +139,7 @@ func (w *worker) fetched(a answer) error {
 func fetchError(s *source, f *kafka.Fetched) error {
 	if errors.Is(f.Err, kafka.ErrOffsetOutOfRange) {
 		return fmt.Errorf("%s-%d@%d: the records from there on are not in the topic any more (it begins at %d, ends at %d): "+
-			"nothing is skipped silently; reset the group's offsets and run with AcceptOffsets, or restore the topic: %w",
+			"nothing is skipped silently; restore them, or reset the group's offsets and accept that (AcceptOffsets): %w",
 			s.Topic, s.Partition, s.next, f.LogStart, f.HighWater, f.Err)
 	}
 	var batch *kafka.UndecodableError

@@ -126,7 +126,7 @@ func TestASecondProcessOfOneNameTakesOver(t *testing.T) {
 		x.feed(200, 10)
 		b := x.start(Config{Instance: "a", Workers: 2}, nil)
 		<-a.done
-		if a.err == nil || !errors.Is(a.err, kafka.ErrUnknownMember) || !strings.Contains(a.err.Error(), "another process has taken the place of instance a") {
+		if !errors.Is(a.err, ErrInUse) || !errors.Is(a.err, kafka.ErrUnknownMember) || !strings.Contains(a.err.Error(), "the place of instance a in its group was taken") {
 			t.Errorf("the first one ended with: %v", a.err)
 		}
 		x.feed(200, 10)

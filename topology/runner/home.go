@@ -13,6 +13,10 @@ import (
 	"github.com/streamrun/streamrun/topology/internal/graph"
 )
 
+// ErrInUse says that another process runs on the data directory, or under the name, of
+// this instance.
+var ErrInUse = errors.New("another process has it")
+
 // identity is what an instance keeps of itself.
 type identity struct {
 	instance string
@@ -73,7 +77,7 @@ func openHome(dataDir, app, instance string, newName func() string) (*home, erro
 		return nil, fmt.Errorf("runner: opening the data directory: %w", err)
 	}
 	if err := lock(f); err != nil {
-		return nil, errors.Join(fmt.Errorf("runner: %s is in use by another process (%w); stop it, or use another data directory", h.dir, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("runner: locking the data directory %s: %w", h.dir, err), f.Close())
 	}
 	h.lock = f
 	if err := h.read(instance, newName); err != nil {

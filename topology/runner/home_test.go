@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +17,7 @@ func TestAnInstanceKeepsItsNameAndItsWorkers(t *testing.T) {
 	if !h.static || h.instance == "" || h.workers != 0 {
 		t.Fatalf("new: %+v", h.identity)
 	}
-	if _, err := openHome(dir, app, "", randomName); err == nil || !strings.Contains(err.Error(), "in use by another process") {
+	if _, err := openHome(dir, app, "", randomName); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("opened twice: %v", err)
 	}
 	if err := h.keep(3); err != nil {

@@ -217,7 +217,7 @@ func (r *run) join(ctx context.Context) (err error) {
 	case r.failure != nil:
 		return r.failure
 	case errors.Is(err, kafka.ErrUnknownMember) && r.home.static:
-		return fmt.Errorf("runner: another process has taken the place of instance %s; give each its own name or data directory: %w", r.home.instance, err)
+		return fmt.Errorf("runner: the place of instance %s in its group was taken: %w: %w", r.home.instance, ErrInUse, err)
 	case err != nil:
 		return fmt.Errorf("runner: in group %s: %w", opts.Group, err)
 	}
