@@ -22,6 +22,23 @@ type transaction struct {
 	rest     []kafka.CommittedOffset
 	claims   []kafka.CommittedOffset // at_least_once: of partitions that have none yet
 	holdings []decide.Holding        // of all its tasks
+	opening  *opening                // nil: it is not open yet
+}
+
+// An opening is a transaction that is opened ahead of its commit, which then has two
+// answers less to wait for.
+type opening struct {
+	began  time.Time
+	cancel context.CancelFunc // gives it up
+	done   chan struct{}      // closed when err is there
+	err    error
+}
+
+// wait waits until it is open, and gives it up when ctx ends.
+func (o *opening) wait(ctx context.Context) error {
+	defer context.AfterFunc(ctx, o.cancel)()
+	<-o.done
+	return o.err
 }
 
 // A part is what one task has in a transaction.
@@ -43,6 +60,7 @@ type committer struct {
 	producer kafka.Producer
 	writer   task.Writer
 	ready    bool      // the producer is initialised
+	begun    bool      // it is in the transaction of the next commit
 	after    time.Time // it is not initialised before
 	outputs  [][]record.Output
 }
@@ -59,20 +77,34 @@ const endWait = 2 * time.Second
 // that did not come is never guessed: the producer is initialised, which ends what
 // is open, and the offsets tell whether the transaction was committed.
 func (c *committer) commit(ctx context.Context, tx *transaction) (decide.Fate, error) {
+	if o := tx.opening; o != nil {
+		err := o.wait(ctx)
+		switch {
+		case c.cfg.now().Sub(o.began) > c.cfg.TransactionTimeout/2:
+			c.ready = false // the task that it was opened for was lost: a new one has all its time
+		case err != nil:
+			c.begun = false
+			return c.failed(ctx, tx, err, false)
+		}
+	}
 	if err := c.initialised(ctx); err != nil {
 		return decide.Aborted, err
 	}
 	if len(tx.parts) == 0 {
 		return decide.Committed, nil
 	}
-	fateless := false
-	err := c.send(ctx, tx)
-	if err == nil {
-		if err = c.producer.End(ctx, true); err == nil {
-			return decide.Committed, nil
-		}
-		fateless = true // it may have been applied
+	if err := c.send(ctx, tx); err != nil {
+		return c.failed(ctx, tx, err, false)
 	}
+	if err := c.producer.End(ctx, true); err != nil {
+		return c.failed(ctx, tx, err, true)
+	}
+	return decide.Committed, nil
+}
+
+// failed says what became of a transaction after an error. It may have been committed
+// only if it was asked for.
+func (c *committer) failed(ctx context.Context, tx *transaction, err error, asked bool) (decide.Fate, error) {
 	switch {
 	case errors.Is(err, kafka.ErrFenced), errors.Is(err, kafka.ErrAborted):
 		c.ready = false
@@ -82,7 +114,7 @@ func (c *committer) commit(ctx context.Context, tx *transaction) (decide.Fate, e
 		return decide.Aborted, err
 	case ctx.Err() != nil:
 		c.ready = false
-		if fateless || c.cfg.Guarantee == AtLeastOnce {
+		if asked || c.cfg.Guarantee == AtLeastOnce {
 			return decide.Unknown, err
 		}
 		// Without an End it cannot be committed any more; ending it lets others read
@@ -113,15 +145,30 @@ func (c *committer) initialised(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("initialising the producer: %w", err)
 	}
-	c.ready, c.writer = true, task.Writer{ProducerID: id.ID, Epoch: id.Epoch}
+	c.ready, c.begun, c.writer = true, false, task.Writer{ProducerID: id.ID, Epoch: id.Epoch}
 	return nil
+}
+
+// open begins a transaction ahead of its commit.
+func (c *committer) open(ctx context.Context) error {
+	if err := c.initialised(ctx); err != nil {
+		return err
+	}
+	if err := c.producer.Begin(); err != nil {
+		return err
+	}
+	c.begun = true
+	return c.producer.Open(ctx)
 }
 
 // send sends everything of a transaction but its end.
 func (c *committer) send(ctx context.Context, tx *transaction) error {
-	if err := c.producer.Begin(); err != nil {
-		return err
+	if !c.begun {
+		if err := c.producer.Begin(); err != nil {
+			return err
+		}
 	}
+	c.begun = false
 	acked, err := c.produce(ctx, tx)
 	if err != nil {
 		return err

@@ -183,7 +183,7 @@ func (c *Config) wire(clientID string) wire.Options {
 func (c *Config) limits() decide.Limits {
 	l := decide.Limits{Interval: c.CommitInterval, Records: maxRecords, Bytes: maxBytes, Timeout: c.TransactionTimeout, Patience: c.patience()}
 	if c.CommitInterval == AutoInterval {
-		l.Interval, l.Apart = 0, autoApart
+		l.Interval, l.Apart, l.Ahead = 0, autoApart, c.Guarantee != AtLeastOnce
 	}
 	return l
 }

@@ -59,6 +59,10 @@ func (p *scripted) Init(ctx context.Context) (id kafka.ProducerID, err error) {
 	return id, err
 }
 
+func (p *scripted) Open(ctx context.Context) error {
+	return p.call("Open", func() error { return p.Producer.Open(ctx) })
+}
+
 func (p *scripted) Produce(ctx context.Context, outputs ...[]record.Output) error {
 	return p.call("Produce", func() error { return p.Producer.Produce(ctx, outputs...) })
 }

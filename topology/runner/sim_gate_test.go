@@ -198,6 +198,10 @@ func (p *gatedProducer) Init(ctx context.Context) (id kafka.ProducerID, err erro
 	return id, err
 }
 
+func (p *gatedProducer) Open(ctx context.Context) error {
+	return p.who.call(ctx, "Open", p.id, func(ctx context.Context) error { return p.Producer.Open(ctx) })
+}
+
 func (p *gatedProducer) Produce(ctx context.Context, outputs ...[]record.Output) error {
 	return p.who.call(ctx, "Produce", p.id, func(ctx context.Context) error { return p.Producer.Produce(ctx, outputs...) })
 }

@@ -51,6 +51,7 @@ type worker struct {
 
 	// the transaction in flight
 	committer committer
+	opening   *opening     // of the next one; nil: it is not open
 	txn       *transaction // nil: none
 	cancel    context.CancelFunc
 	outcomes  chan outcome
@@ -194,6 +195,8 @@ func (w *worker) carryOut(ctx context.Context, a decide.Action) {
 	case decide.RestoreAgain:
 		w.status.update(func(s *State) { s.Restoring += len(a.Holdings); settle(s) })
 		w.expect(a.Holdings)
+	case decide.Open:
+		w.openTransaction(ctx)
 	case decide.Begin:
 		w.startTransaction(ctx, a.Commit)
 	case decide.Cancel:
@@ -306,9 +309,22 @@ func (w *worker) failTask(o *owned, err error) {
 	w.log.Error("the state of a task failed: the task is restored anew, the others go on", "task", w.name(o.Task), "kind", kind, "err", err)
 }
 
+// openTransaction opens the next transaction. The worker goes on meanwhile.
+func (w *worker) openTransaction(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	o := &opening{began: w.cfg.now(), cancel: cancel, done: make(chan struct{})}
+	w.opening = o
+	w.flights.Go(func() {
+		defer close(o.done)
+		defer cancel()
+		o.err = w.committer.open(ctx)
+	})
+}
+
 // startTransaction carries a commit out. The worker goes on meanwhile.
 func (w *worker) startTransaction(ctx context.Context, c *decide.Commit) {
-	tx := &transaction{holdings: c.All}
+	tx := &transaction{holdings: c.All, opening: w.opening}
+	w.opening = nil
 	for _, h := range c.Parts {
 		o := w.find(h)
 		tx.parts = append(tx.parts, part{owner: o, batch: o.take()})

@@ -107,6 +107,10 @@ type Producer interface {
 	Init(ctx context.Context) (ProducerID, error)
 	// Begin starts a transaction. It sends nothing.
 	Begin() error
+	// Open has the broker know the transaction, which has begun, before there is anything
+	// to be sent: what the last one wrote to is added to this one. What it then does not
+	// write to gets a marker and no more.
+	Open(ctx context.Context) error
 	// Produce sends the outputs of each slice in their order per partition, adding
 	// partitions to the transaction first. It does not wait for acknowledgements; it
 	// returns the first error known so far. The outputs are encoded when it returns.

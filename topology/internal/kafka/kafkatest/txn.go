@@ -16,6 +16,7 @@ func txnCases() []kase {
 		{name: "txn/Empty", rule: "a transaction with nothing in it ends, committed or aborted", run: emptyTransaction},
 		{name: "txn/OrderOfCalls", rule: "Begin before Init, Begin twice, and Produce or End outside a transaction are errors", run: orderOfCalls},
 		{name: "txn/BackToBack", rule: "transactions follow each other without a pause of the caller", run: backToBack},
+		{name: "txn/Opened", rule: "a transaction that was opened has what the last one wrote to, and no records of its own until they are produced", run: opened},
 		{name: "txn/TimedOut", rule: "a transaction older than its timeout is aborted by the broker; its End says ErrFenced or ErrAborted, and Init mends it", run: timedOut},
 	}
 }
@@ -108,6 +109,55 @@ func backToBack(x *bench) {
 	}
 	if got := x.committed(tp); len(got) != n {
 		x.broken("%d records of %d transactions", len(got), n)
+	}
+}
+
+func opened(x *bench) {
+	one, other, source := x.partition(), x.partition(), x.partition()
+	p := x.producer("writer")
+	if p.Open(x.ctx) == nil {
+		x.broken("Open outside a transaction is nil")
+	}
+	commit := func(offset int64, outputs ...record.Output) {
+		x.must("Begin", p.Begin())
+		x.must("Open", p.Open(x.ctx))
+		x.must("Produce", p.Produce(x.ctx, outputs))
+		acked, err := p.Flush(x.ctx)
+		x.must("Flush", err)
+		if len(acked) != len(outputs) {
+			x.broken("%d partitions are acknowledged, %d were produced to", len(acked), len(outputs))
+		}
+		x.must("SendOffsets", p.SendOffsets(x.ctx, x.group, nobody, []kafka.CommittedOffset{{TopicPartition: source, Offset: offset}}))
+		x.must("End", p.End(x.ctx, true))
+	}
+	commit(1, out(one, "0"))
+	commit(2, out(one, "1"), out(other, "0"))
+	commit(3, out(other, "1")) // opened with both
+	for _, tp := range []record.TopicPartition{one, other} {
+		if got := values(x.committed(tp)); !slices.Equal(got, []string{"0", "1"}) {
+			x.broken("%v has %q", tp, got)
+		}
+	}
+	for _, commit := range []bool{true, false} {
+		x.must("Begin", p.Begin())
+		x.must("Open", p.Open(x.ctx))
+		if commit { // with nothing in it
+			_, err := p.Flush(x.ctx)
+			x.must("Flush", err)
+		}
+		x.must("End", p.End(x.ctx, commit))
+	}
+	if got := x.stable(x.group, source); got.Offset != 3 {
+		x.broken("committed offset %d, want 3", got.Offset)
+	}
+	_, err := p.Init(x.ctx) // when all markers have landed
+	x.must("Init", err)
+	// The last transaction of three was opened with one, which it did not write to; the
+	// one after it with other alone, and the last one of all with nothing.
+	for _, tp := range []record.TopicPartition{one, other} {
+		if end := x.settled(tp); end != 5 {
+			x.broken("%v: two records and three markers, but the end is %d", tp, end)
+		}
 	}
 }
 

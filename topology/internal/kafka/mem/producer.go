@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -24,8 +25,10 @@ type producer struct {
 	groups     map[string]bool                // added to the transaction
 	maybe      bool                           // something may have been added without our knowing
 	acked      map[record.TopicPartition]int64
-	lost       bool      // a Produce was not answered ...
-	lostUntil  time.Time // ... and is waited for so long
+	last       []record.TopicPartition // that the last transaction wrote to
+	lastGroups map[string]bool         // that it had offsets of
+	lost       bool                    // a Produce was not answered ...
+	lostUntil  time.Time               // ... and is waited for so long
 }
 
 func newProducer(h *handle, opts kafka.ProducerOptions) *producer {
@@ -37,6 +40,7 @@ func newProducer(h *handle, opts kafka.ProducerOptions) *producer {
 // Init implements kafka.Producer.
 func (p *producer) Init(ctx context.Context) (kafka.ProducerID, error) {
 	p.inTxn, p.ready = false, false
+	p.acked, p.groups = nil, nil
 	var id kafka.ProducerID
 	err := p.broker.write(ctx, p.handle, InitProducerID, p.opts.RequestTimeout, func(now time.Time) (c code) {
 		if p.opts.Plain {
@@ -66,9 +70,29 @@ func (p *producer) Begin() error {
 		return errors.New("mem: Begin: in a transaction")
 	}
 	p.inTxn, p.maybe, p.lost = true, false, false
+	p.last, p.lastGroups = slices.Collect(maps.Keys(p.acked)), p.groups
 	p.partitions = map[record.TopicPartition]bool{}
 	p.groups = map[string]bool{}
 	p.acked = map[record.TopicPartition]int64{}
+	return nil
+}
+
+// Open implements kafka.Producer.
+func (p *producer) Open(ctx context.Context) error {
+	switch {
+	case !p.inTxn:
+		return errNoTxn
+	case p.opts.Plain:
+		return nil
+	}
+	if err := p.addPartitions(ctx, sorted(p.last)); err != nil {
+		return err
+	}
+	for _, group := range slices.Sorted(maps.Keys(p.lastGroups)) {
+		if err := p.addGroup(ctx, group); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -85,7 +109,11 @@ func (p *producer) Produce(ctx context.Context, each ...[]record.Output) error {
 	}
 	batches := encode(outputs)
 	if !p.opts.Plain {
-		if err := p.addPartitions(ctx, batches); err != nil {
+		var parts []record.TopicPartition
+		for _, b := range batches {
+			parts = append(parts, b.TopicPartition)
+		}
+		if err := p.addPartitions(ctx, parts); err != nil {
 			return err
 		}
 	}
@@ -106,13 +134,9 @@ func (p *producer) Produce(ctx context.Context, each ...[]record.Output) error {
 	return err
 }
 
-func (p *producer) addPartitions(ctx context.Context, batches []batch) error {
-	var parts []record.TopicPartition
-	for _, b := range batches {
-		if !p.partitions[b.TopicPartition] {
-			parts = append(parts, b.TopicPartition)
-		}
-	}
+// addPartitions adds partitions to the transaction, but those that are in it.
+func (p *producer) addPartitions(ctx context.Context, parts []record.TopicPartition) error {
+	parts = slices.DeleteFunc(parts, func(tp record.TopicPartition) bool { return p.partitions[tp] })
 	if len(parts) == 0 {
 		return nil
 	}
@@ -122,6 +146,18 @@ func (p *producer) addPartitions(ctx context.Context, batches []batch) error {
 	for _, tp := range parts {
 		p.partitions[tp] = true
 	}
+	return nil
+}
+
+// addGroup adds a group to the transaction, unless it is in it.
+func (p *producer) addGroup(ctx context.Context, group string) error {
+	if p.groups[group] {
+		return nil
+	}
+	if err := p.add(ctx, AddOffsets, nil, group); err != nil {
+		return err
+	}
+	p.groups[group] = true
 	return nil
 }
 
@@ -160,11 +196,8 @@ func (p *producer) SendOffsets(ctx context.Context, group string, member kafka.M
 			return p.broker.commitPlain(group, member, commits)
 		})
 	}
-	if !p.groups[group] {
-		if err := p.add(ctx, AddOffsets, nil, group); err != nil {
-			return err
-		}
-		p.groups[group] = true
+	if err := p.addGroup(ctx, group); err != nil {
+		return err
 	}
 	id := p.id
 	return p.broker.write(ctx, p.handle, TxnOffsetCommit, p.opts.RequestTimeout, func(time.Time) code {

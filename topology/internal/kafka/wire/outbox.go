@@ -18,6 +18,7 @@ type outbox struct {
 	limit   int      // bytes of a batch
 	refused bool     // send nothing until all in flight are answered, then send again from the first
 	added   bool     // the partition is in the transaction
+	last    bool     // the last transaction wrote to it
 	known   bool     // the broker has a sequence of this epoch
 	first   int64    // offset of the first record acknowledged in the transaction; -1: none
 	then    *outbox  // what was written to behind it, when last looked at

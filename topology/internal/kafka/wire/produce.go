@@ -45,14 +45,8 @@ func (p *producer) Produce(ctx context.Context, outputs ...[]record.Output) erro
 			}
 		}
 	}
-	if len(fresh) > 0 {
-		err := p.leaders(ctx, fresh)
-		if err == nil && !p.opts.Plain {
-			err = p.enlist(ctx, fresh)
-		}
-		if err != nil {
-			return p.note(fmt.Errorf("kafka/wire: producing: %w", err))
-		}
+	if err := p.enlist(ctx, fresh); err != nil {
+		return p.note(fmt.Errorf("kafka/wire: producing: %w", err))
 	}
 	for from := 0; from < longest; from += batchRecords {
 		for _, slice := range outputs {
@@ -167,8 +161,7 @@ func (p *producer) batch() *batch {
 	return &batch{}
 }
 
-// leaders makes sure that the partitions exist before the coordinator is told of
-// them.
+// leaders makes sure that partitions exist.
 func (p *producer) leaders(ctx context.Context, boxes []*outbox) error {
 	var b backoff
 	for started := time.Now(); ; {
@@ -198,8 +191,14 @@ func (p *producer) leaders(ctx context.Context, boxes []*outbox) error {
 	}
 }
 
-// enlist tells the coordinator of partitions.
+// enlist tells the coordinator of partitions, which exist.
 func (p *producer) enlist(ctx context.Context, boxes []*outbox) error {
+	if len(boxes) == 0 {
+		return nil
+	}
+	if err := p.leaders(ctx, boxes); err != nil || p.opts.Plain {
+		return err
+	}
 	q := &sarama.AddPartitionsToTxnRequest{
 		Version: 2, TransactionalID: p.opts.TransactionalID,
 		ProducerID: p.id.ID, ProducerEpoch: p.id.Epoch, TopicPartitions: map[string][]int32{},

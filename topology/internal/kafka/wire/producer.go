@@ -202,6 +202,28 @@ func (p *producer) Begin() error {
 	return nil
 }
 
+// Open implements kafka.Producer.
+func (p *producer) Open(ctx context.Context) error {
+	if err := p.usable("opening a transaction"); err != nil || p.opts.Plain {
+		return err
+	}
+	var boxes []*outbox
+	for _, box := range p.order {
+		if box.last && !box.added {
+			box.added = true
+			boxes = append(boxes, box)
+		}
+	}
+	err := p.enlist(ctx, boxes)
+	if err == nil && p.group != "" {
+		err = p.join(ctx, p.group)
+	}
+	if err != nil {
+		return p.note(fmt.Errorf("kafka/wire: opening a transaction: %w", err))
+	}
+	return nil
+}
+
 // SendOffsets implements kafka.Producer.
 func (p *producer) SendOffsets(ctx context.Context, group string, member kafka.Member, offsets []kafka.CommittedOffset) error {
 	if err := p.usable("sending offsets"); err != nil {
@@ -389,7 +411,7 @@ func (p *producer) ended() {
 	p.begun, p.opened, p.failed = false, false, nil
 	clear(p.joined)
 	for _, box := range p.order {
-		box.added, box.first = false, -1
+		box.added, box.last, box.first = false, box.first >= 0, -1
 	}
 }
 

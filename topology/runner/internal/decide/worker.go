@@ -9,6 +9,7 @@ import (
 type Limits struct {
 	Interval time.Duration // from the first work to its commit
 	Apart    time.Duration // from the beginning of a commit to that of the next one
+	Ahead    bool          // open the transaction of a commit that is not due yet
 	Records  int           // of consumed input, at which it is committed early
 	Bytes    int           // likewise
 	Timeout  time.Duration // of a transaction, which has less when it takes long; 0: none
@@ -32,6 +33,7 @@ type Worker struct {
 
 	flight   *Commit // nil: none
 	canceled bool
+	opened   bool // the transaction of the next commit is
 
 	since   time.Time // of the first work that no commit has yet
 	began   time.Time // of the last commit with work
@@ -98,6 +100,8 @@ const (
 	Reopen
 	// Drop throws away what is fetched and stepped of Holdings.
 	Drop
+	// Open opens the transaction of the next Begin, which need not come soon.
+	Open
 	// Begin carries out Commit, and reports by Ended.
 	Begin
 	// Cancel ends the carrying out of the commit in flight; Ended comes all the same.
@@ -383,7 +387,14 @@ func (w *Worker) Passed(now time.Time) {
 		w.act(RestoreAgain, due...)
 		w.act(Restore, due...)
 	}
-	if !w.dirty() || now.Before(w.due()) {
+	if !w.dirty() {
+		return
+	}
+	if now.Before(w.due()) {
+		if w.limits.Ahead && !w.opened && !now.Before(w.again) {
+			w.opened = true
+			w.act(Open)
+		}
 		return
 	}
 	c := &Commit{}
@@ -402,7 +413,7 @@ func (w *Worker) Passed(now time.Time) {
 }
 
 func (w *Worker) begin(c *Commit) {
-	w.flight, w.canceled = c, false
+	w.flight, w.canceled, w.opened = c, false, false
 	w.actions = append(w.actions, Action{Kind: Begin, Commit: c})
 }
 

@@ -36,6 +36,7 @@ type shell struct {
 	until     map[uint64]time.Time
 	mine      map[decide.Holding]bool // given, and neither lost nor asked for
 	flight    *decide.Commit
+	opened    bool // the transaction of the next one
 	undoing   bool
 	canceled  bool
 }
@@ -55,6 +56,11 @@ func (s *shell) act() {
 				}
 				s.wanted[h] = true
 			}
+		case decide.Open:
+			if s.opened || s.flight != nil || s.since.IsZero() || s.urgent || !s.now.Before(s.due()) {
+				s.t.Fatalf("a transaction is opened: open %v, in flight %v, work since %v", s.opened, s.flight, s.since)
+			}
+			s.opened = true
 		case decide.Begin:
 			s.begin(a.Commit)
 		case decide.Cancel:
@@ -89,7 +95,7 @@ func (s *shell) begin(c *decide.Commit) {
 	if s.flight != nil {
 		s.t.Fatal("two commits in flight")
 	}
-	s.flight, s.canceled = c, false
+	s.flight, s.canceled, s.opened = c, false, false
 	if len(c.Parts) == 0 {
 		if len(c.Restore) == 0 {
 			s.t.Fatal("a commit of nothing")
@@ -163,6 +169,8 @@ func (s *shell) pass() {
 	}
 	if due := s.due(); s.urgent || !s.now.Before(due) {
 		s.t.Fatalf("no commit begins at %v, and one is due at %v, at once %v", s.now, due, s.urgent)
+	} else if !s.opened && s.limits.Ahead {
+		s.t.Fatalf("a commit is due at %v, it is %v, and its transaction is not open", due, s.now)
 	} else if at, ok := s.w.Wake(); !ok || due.Before(at) {
 		s.t.Fatalf("it wants to be woken at %v, %v, and a commit is due at %v", at, ok, due)
 	}
@@ -287,7 +295,7 @@ func TestAWorkerKeepsItsWord(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limits := decide.Limits{Interval: 100 * time.Millisecond, Records: 50, Bytes: 5000, Patience: time.Hour}
 		if rapid.Bool().Draw(t, "auto") {
-			limits.Interval, limits.Apart = 0, 50*time.Millisecond
+			limits.Interval, limits.Apart, limits.Ahead = 0, 50*time.Millisecond, true
 		}
 		s := &shell{
 			t: t, w: decide.NewWorker(limits), limits: limits, now: time.Unix(1000, 0),
