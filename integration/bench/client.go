@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -35,8 +36,9 @@ func runBroker(stdin io.Reader, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// runClient is the process that is measured: it says what a record cost, or, without
-// records, runs until it is told to end.
+// runClient is the process that is measured, from the record after the warm-up to the
+// last one, or, without records, from the first one until it is told to end. It says
+// what a record cost.
 func runClient(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("client", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -69,15 +71,17 @@ func runClient(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		_, _ = io.Copy(io.Discard, stdin)
 		stop()
 	}()
+	var m *meter
+	var err error
 	if *records == 0 {
-		if err := all[i].run(ctx, j, newMeter(0, 0)); err != nil {
-			fmt.Fprintln(stderr, err)
-			return exitFailed
-		}
-		return 0
+		m = newMeter(1, math.MaxInt32)
+		err = all[i].run(ctx, j, m)
+		m.finish(max(m.seen.Load()-1, 0))
+	} else {
+		m = newMeter(*warm, *records)
+		err = clientRun(ctx, all[i], j, m, *profile)
 	}
-	m := newMeter(*warm, *records)
-	if err := clientRun(ctx, all[i], j, m, *profile); err != nil {
+	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitFailed
 	}

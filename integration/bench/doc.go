@@ -29,7 +29,10 @@
 // With -latency events come at a rate, and what is measured is the time from each to its
 // committed output. Two more rows commit as soon as their last transaction has ended, 20
 // times a second at most: "floor-auto", and "streamrun-auto" with its AutoInterval. What
-// a fetch waits for more events is 5 ms for both.
+// a fetch waits for more events is 5 ms for both. CPU is what a record cost at that rate,
+// idle the share of the machine that nobody used. The share of the time in which a commit
+// keeps a worker waiting is told with a rate that leaves some idle: without a rate, client
+// and broker share all of a small machine, and the worker waits for the broker's turn.
 //
 // With -restore it fills a changelog once, in committed transactions, and reads it back:
 // into a map, by a loop on the requests of sarama, and as a runner that starts does, into

@@ -76,7 +76,7 @@ func benchOn(ctx context.Context, o *options, kind string, keys int, t *table, s
 			got := result{broker: kind, keys: keys, row: r.name}
 			if o.latency {
 				j.input = j.prefix + "-input"
-				got.latency, err = measureLatency(ctx, o, j, r, keys, admin)
+				got.latency, got.measure, err = measureLatency(ctx, o, j, r, keys, admin)
 			} else {
 				got.measure, err = measureCost(ctx, o, j, r, keys)
 			}
@@ -131,8 +131,7 @@ func measureCost(ctx context.Context, o *options, j job, r row, keys int) (measu
 	if err != nil {
 		return measure{}, err
 	}
-	var m measure
-	err = json.NewDecoder(p.out).Decode(&m)
+	m, err := p.measured()
 	if err = errors.Join(err, p.end()); err != nil {
 		return measure{}, fmt.Errorf("bench: %s: %w", r.name, err)
 	}
@@ -173,6 +172,12 @@ func startSelf(ctx context.Context, args ...string) (*process, error) {
 		return nil, fmt.Errorf("bench: starting %s: %w", args[0], err)
 	}
 	return p, nil
+}
+
+// measured returns what the process has measured, when it has.
+func (p *process) measured() (m measure, err error) {
+	err = json.NewDecoder(p.out).Decode(&m)
+	return m, err
 }
 
 // end closes the process's input and waits for it.

@@ -20,19 +20,20 @@ import (
 type latency struct {
 	events        int
 	p50, p99, max time.Duration
+	idle          float64 // share of the machine that nobody used
 }
 
 const latencyWarm = 3 * time.Second
 
 // measureLatency runs a client on events that come at a rate, whatever becomes of
-// those before, and reads what it commits.
-func measureLatency(ctx context.Context, o *options, j job, r row, keys int, admin sarama.ClusterAdmin) (latency, error) {
+// those before, and reads what it commits. What a record costs at that rate is told too.
+func measureLatency(ctx context.Context, o *options, j job, r row, keys int, admin sarama.ClusterAdmin) (got latency, cost measure, err error) {
 	if err := createTopic(j.broker, admin, j.input, partitions, nil); err != nil {
-		return latency{}, err
+		return got, cost, err
 	}
 	p, err := startClient(ctx, j, r)
 	if err != nil {
-		return latency{}, err
+		return got, cost, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -40,9 +41,13 @@ func measureLatency(ctx context.Context, o *options, j job, r row, keys int, adm
 	begin := time.Now().Add(2 * time.Second) // by then it has joined
 	fed := make(chan error, 1)
 	go func() { fed <- feed(ctx, j, partitions, newStream(keys, o.seed, o.zipf), o.rate, begin, total) }()
-	got, err := watchOutput(ctx, j, begin.Add(latencyWarm), begin.Add(total), o.seconds*o.rate)
+	used := usedByAll()
+	got, err = watchOutput(ctx, j, begin.Add(latencyWarm), begin.Add(total), o.seconds*o.rate)
+	got.idle = used.idleSince()
 	cancel()
-	return got, errors.Join(err, <-fed, p.end())
+	_ = p.in.Close()
+	cost, failed := p.measured()
+	return got, cost, errors.Join(err, <-fed, failed, p.end())
 }
 
 // feed writes events at a rate: an event is created when its time has come, whether
@@ -135,7 +140,7 @@ func watchOutput(ctx context.Context, j job, from, to time.Time, want int) (late
 	at := func(share float64) time.Duration {
 		return all[int(share*float64(len(all)-1))].Round(100 * time.Microsecond)
 	}
-	return latency{len(all), at(0.5), at(0.99), at(1)}, nil
+	return latency{events: len(all), p50: at(0.5), p99: at(0.99), max: at(1)}, nil
 }
 
 // readCommitted calls f for every committed record of a topic, which need not be there

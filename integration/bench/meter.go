@@ -101,7 +101,7 @@ type measure struct {
 }
 
 func (m *meter) measure(workers int) measure {
-	n := float64(m.last - m.warm)
+	n := float64(max(m.last-m.warm, 1))
 	wall := m.end.at.Sub(m.begin.at).Seconds()
 	out := measure{
 		Records: m.last - m.warm,

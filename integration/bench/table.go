@@ -186,15 +186,25 @@ func spread(values []float64) string {
 func (t *table) latencies(results []result) {
 	fmt.Fprintf(t.out, "\n%s broker, %d keys, %d events/s for %d s, commits each %v, %d rounds\n",
 		results[0].broker, results[0].keys, t.o.rate, t.o.seconds, t.o.interval, t.o.rounds)
-	fmt.Fprintf(t.out, "%-16s %s\n", "row", "p50 ms (spread), p99 ms (spread)")
+	fmt.Fprintf(t.out, "%-16s %9s %6s  %s\n", "row", "CPU ns", "idle", "p50 ms (spread), p99 ms (spread)")
 	for _, r := range rows() {
 		if some := of(results, r.name); len(some) > 0 {
-			fmt.Fprintf(t.out, "%-16s %s, %s\n", r.name, spread(milliseconds(some, p50)), spread(milliseconds(some, p99)))
+			var idle []float64
+			for _, r := range some {
+				idle = append(idle, r.latency.idle)
+			}
+			fmt.Fprintf(t.out, "%-16s %9.0f %5.0f%%  %s, %s\n", r.name, middle(some, func(m measure) float64 { return m.CPU }), 100*median(idle),
+				spread(milliseconds(some, p50)), spread(milliseconds(some, p99)))
 		}
 	}
 	if ours, floor := milliseconds(of(results, "streamrun"), p99), milliseconds(of(results, "floor"), p99); len(ours) > 0 && len(floor) > 0 {
 		limit := max(float64(t.o.interval.Milliseconds()+30), 1.1*median(floor))
 		fmt.Fprintf(t.out, "%-7s p99 of streamrun: %.1f ms, at most %.1f\n", t.verdict(median(ours), limit), median(ours), limit)
+	}
+	for _, b := range bars() {
+		if b.what == "waiting" {
+			t.judge(b, results)
+		}
 	}
 	ours, floor := of(results, "streamrun-auto"), of(results, "floor-auto")
 	for _, q := range []struct {
