@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -163,7 +164,7 @@ func TestAnOpeningIsGivenUpWithItsCommit(t *testing.T) {
 			close(o.done)
 		}()
 		time.AfterFunc(time.Second, cancel)
-		if err := o.wait(ctx); err != context.Canceled {
+		if err := o.wait(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("waited for: %v", err)
 		}
 	})
