@@ -74,6 +74,10 @@
 //   - A transaction whose fate stays unknown (it was given up in a revocation) takes
 //     its tasks' committed offsets in doubt too: they are restored from the topics
 //     before anything of them is sent again.
+//   - With AutoInterval the transaction of the next commit is opened while its work comes
+//     in: the last one's partitions and its group are added to it, so that the commit has
+//     two answers less to wait for. One that was opened long ago, for work that was lost
+//     since, is ended by initialising the producer.
 //   - A named instance that was fenced waits before it initialises its producer: if
 //     another process has its name, the group says so by then, and the two do not
 //     fence each other in turns.
