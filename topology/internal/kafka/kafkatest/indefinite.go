@@ -43,6 +43,13 @@ func indefiniteCases() []kase {
 			})
 		}
 	}
+	for _, req := range []Request{AddPartitions, Produce, AddOffsets, TxnOffsetCommit, EndTxn} {
+		cases = append(cases, kase{
+			name:  fmt.Sprintf("indefinite/%s/Once", strings.TrimSuffix(req.String(), "ToTxn")),
+			rule:  "one answer to TxnOffsetCommit or EndTxn is lost: ErrIndefinite, since a second one may be handled in a later transaction; one to another request: that, or it is sent again",
+			needs: []Feature{InjectLost}, run: func(x *bench) { lostOnce(x, req) },
+		})
+	}
 	return append(cases, kase{
 		name:  "indefinite/InitProducerId",
 		rule:  "a lost answer of InitProducerId is sent again or ErrIndefinite; either way the next Init works",
@@ -112,6 +119,32 @@ func indefinite(x *bench, req Request, outcome Outcome, late, committed bool) {
 	}
 	if got, want := values(x.committed(tp)), append(want, "after"); !slices.Equal(got, want) {
 		x.broken("in the end the partition has %q, want %q", got, want)
+	}
+}
+
+// lostOnce loses one answer, and looks whether the transaction is what the producer says.
+func lostOnce(x *bench, req Request) {
+	tp, source := x.partition(), x.partition()
+	var want []string
+	for i, outcome := range []Outcome{LostNever, LostApplied} {
+		p := x.open(kafka.ProducerOptions{TransactionalID: "writer", TransactionTimeout: time.Minute, RequestTimeout: time.Second})
+		_, err := p.Init(x.ctx)
+		x.must("Init", err)
+		remove := x.h.Inject(Fault{Request: req, Outcome: outcome, Times: 1})
+		err = x.transaction(p, tp, source, outcome.String(), int64(i+1))
+		remove()
+		again := req == AddPartitions || req == Produce || req == AddOffsets
+		if !errors.Is(err, kafka.ErrIndefinite) && (err != nil || !again) {
+			x.broken("%s: %v", outcome, err)
+		}
+		_, initErr := p.Init(x.ctx)
+		x.must("Init", initErr)
+		if err == nil || req == EndTxn && outcome == LostApplied {
+			want = append(want, outcome.String())
+		}
+		if got := values(x.committed(tp)); !slices.Equal(got, want) {
+			x.broken("%s: %v; the partition has %q, want %q", outcome, err, got, want)
+		}
 	}
 }
 

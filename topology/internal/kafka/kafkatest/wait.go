@@ -113,6 +113,14 @@ func mapped(x *bench) {
 		code int16
 		want error
 	}{
+		{InitProducerID, -1, kafka.ErrIndefinite}, // the broker failed, somewhere
+		{AddPartitions, -1, kafka.ErrIndefinite},
+		{Produce, -1, kafka.ErrIndefinite},
+		{AddOffsets, -1, kafka.ErrIndefinite},
+		{TxnOffsetCommit, -1, kafka.ErrIndefinite},
+		{TxnOffsetCommit, 7, kafka.ErrIndefinite},
+		{EndTxn, -1, kafka.ErrIndefinite},
+		{EndTxn, 7, kafka.ErrIndefinite},
 		{InitProducerID, 53, kafka.ErrNotAuthorized},
 		{AddPartitions, 90, kafka.ErrFenced},
 		{AddPartitions, 47, kafka.ErrFenced},

@@ -11,11 +11,13 @@ import (
 type code int16
 
 const (
+	unknownServerError       code = -1
 	offsetOutOfRange         code = 1
 	corruptMessage           code = 2
 	unknownTopicOrPartition  code = 3
 	leaderNotAvailable       code = 5
 	notLeader                code = 6
+	requestTimedOut          code = 7
 	messageTooLarge          code = 10
 	offsetMetadataTooLarge   code = 12
 	coordinatorLoading       code = 14
@@ -61,6 +63,8 @@ func (c code) err(req Request) error {
 	switch c {
 	case 0:
 		return nil
+	case unknownServerError, requestTimedOut:
+		known = kafka.ErrIndefinite
 	case offsetOutOfRange:
 		known = kafka.ErrOffsetOutOfRange
 	case corruptMessage:

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/IBM/sarama"
 )
@@ -60,7 +61,7 @@ func (k *coordinator) find(ctx context.Context) (*conn, error) {
 
 // call sends a request to the coordinator until it gets an answer that is not
 // transient. Its error is a lostError if the last request may have been applied:
-// that one is never sent again.
+// that one is not sent again.
 func (k *coordinator) call(ctx context.Context, doing string, send func(ctx context.Context, c *conn) (sarama.KError, error)) (sarama.KError, error) {
 	var b backoff
 	for {
@@ -86,6 +87,22 @@ func (k *coordinator) call(ctx context.Context, doing string, send func(ctx cont
 				err = words(code)
 			}
 			return 0, fmt.Errorf("%s: %w, after: %w", doing, waited, err)
+		}
+	}
+}
+
+// insist is call for a request that does no harm when it comes twice, or late: one that
+// was not answered is sent again, for as long as an answer may take.
+func (k *coordinator) insist(ctx context.Context, wait time.Duration, doing string, send func(ctx context.Context, c *conn) (sarama.KError, error)) (sarama.KError, error) {
+	var b backoff
+	for started := time.Now(); ; {
+		code, err := k.call(ctx, doing, send)
+		if !lost(err) || ctx.Err() != nil || time.Since(started) >= wait {
+			return code, err
+		}
+		k.addr = "" // it may be gone
+		if waited := k.route.wait(ctx, &b); waited != nil {
+			return 0, fmt.Errorf("%w, after: %w", waited, err)
 		}
 	}
 }

@@ -43,14 +43,25 @@
 //     be decoded.
 //  2. The batches of a partition are acknowledged in the order of their sequences,
 //     and a batch keeps its sequence however often it is sent.
-//  3. A request of a transaction whose answer was lost is not sent again, except
-//     Produce (the broker knows its sequence) and InitProducerId (it only fences): the
-//     producer is unusable until Init, whose epoch shuts out what may still be on
-//     the way.
+//  3. TxnOffsetCommit and EndTxn are not sent again when their answer was lost: the
+//     producer is unusable until Init, whose epoch shuts out what may still be on the
+//     way. The other requests of a transaction are sent again for RequestTimeout, and
+//     only then is the producer unusable; see below.
 //  4. What a leader assigns is what package assign says.
 //
 // # Non-obvious
 //
+//   - A request without an answer may be handled whenever it comes out of a buffer of its
+//     old connection, in a later transaction of the same epoch too: epochs change with
+//     Init alone. What that does decides whether it may be sent again. Produce: the
+//     broker knows its sequence. InitProducerId: it fences, and that is seen.
+//     AddPartitionsToTxn and AddOffsetsToTxn: the later transaction has a partition or
+//     group more, of which it writes nothing; where there is none, an empty one opens,
+//     which the producer continues, or the coordinator ends after the transaction
+//     timeout, and the producer is fenced as by any other. TxnOffsetCommit: the offsets
+//     of a transaction that has ended stand behind those of the later one, and are
+//     committed with it: the group goes back, and what it consumed is consumed twice.
+//     EndTxn: half of the later one is committed, or aborted under its producer.
 //   - A connection is cut by closing its socket beneath sarama: Broker.Close would
 //     wait for the long poll that is to be ended.
 //   - Whether a request was sent is told by the bytes that went into the socket since;

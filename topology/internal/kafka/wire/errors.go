@@ -98,13 +98,23 @@ func oversized(code sarama.KError) bool {
 	return code == sarama.ErrMessageSizeTooLarge || code == sarama.ErrMessageSetSizeTooLarge
 }
 
-// mappedProduce is mapped for the answer of a Produce, where a transaction that is
+// mappedWrite is mapped for the answer to a request that writes. A broker that failed
+// in the middle of one (it says "unknown server error"), or waited for its replicas too
+// long, does not know either what became of it.
+func mappedWrite(code sarama.KError) error {
+	if code == sarama.ErrUnknown || code == sarama.ErrRequestTimedOut {
+		return fmt.Errorf("%w: %w", kafka.ErrIndefinite, words(code))
+	}
+	return mapped(code)
+}
+
+// mappedProduce is mappedWrite for the answer of a Produce, where a transaction that is
 // not there means that the producer was fenced.
 func mappedProduce(code sarama.KError) error {
 	if code == sarama.ErrInvalidTxnState {
 		return fmt.Errorf("%w: %w", kafka.ErrFenced, words(code))
 	}
-	return mapped(code)
+	return mappedWrite(code)
 }
 
 // final reports the errors after which a producer needs Init.

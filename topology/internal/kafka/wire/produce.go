@@ -191,7 +191,9 @@ func (p *producer) leaders(ctx context.Context, boxes []*outbox) error {
 	}
 }
 
-// enlist tells the coordinator of partitions, which exist.
+// enlist tells the coordinator of partitions, which exist. It is sent again when it is not answered:
+// a partition is in the transaction or not, and one that comes behind its end opens a
+// transaction in which nothing is, which the next one continues, or the coordinator ends.
 func (p *producer) enlist(ctx context.Context, boxes []*outbox) error {
 	if len(boxes) == 0 {
 		return nil
@@ -207,34 +209,47 @@ func (p *producer) enlist(ctx context.Context, boxes []*outbox) error {
 		q.TopicPartitions[box.Topic] = append(q.TopicPartitions[box.Topic], box.Partition)
 	}
 	p.opened = true
+	var b backoff
 	var answer *sarama.AddPartitionsToTxnResponse
-	code, err := p.transaction.call(ctx, "adding partitions to the transaction", func(ctx context.Context, c *conn) (sarama.KError, error) {
-		a, err := ask(ctx, c, (*sarama.Broker).AddPartitionsToTxn, q)
-		if err != nil {
-			return 0, err
+	for started := time.Now(); ; {
+		code, err := p.transaction.insist(ctx, p.opts.RequestTimeout, "adding partitions to the transaction", func(ctx context.Context, c *conn) (sarama.KError, error) {
+			a, err := ask(ctx, c, (*sarama.Broker).AddPartitionsToTxn, q)
+			if err != nil {
+				return 0, err
+			}
+			answer = a
+			return worst(a), nil
+		})
+		switch {
+		case err != nil:
+			return indefinite(err)
+		case code == sarama.ErrNoError:
+			return nil
+		case code != sarama.ErrUnknownTopicOrPartition || time.Since(started) > p.opts.RequestTimeout:
+			return fmt.Errorf("adding %s to the transaction: %w", with(answer, code), mappedWrite(code))
 		}
-		answer = a
-		worst := sarama.ErrNoError
-		for _, parts := range a.Errors {
-			for _, e := range parts {
-				// One that was not attempted says only that another was refused.
-				if e.Err == sarama.ErrNoError || e.Err == sarama.ErrOperationNotAttempted && worst != sarama.ErrNoError {
-					continue
-				}
-				if worst == sarama.ErrNoError || worst == sarama.ErrOperationNotAttempted || !transient(e.Err) {
-					worst = e.Err
-				}
+		// It has a leader: the coordinator has not heard of it yet.
+		if err := p.route.wait(ctx, &b); err != nil {
+			return fmt.Errorf("adding %s to the transaction: %w, after: %w", with(answer, code), err, words(code))
+		}
+	}
+}
+
+// worst returns the code of an answer that decides, one that does not pass if there is.
+func worst(a *sarama.AddPartitionsToTxnResponse) sarama.KError {
+	worst := sarama.ErrNoError
+	for _, parts := range a.Errors {
+		for _, e := range parts {
+			// One that was not attempted says only that another was refused.
+			if e.Err == sarama.ErrNoError || e.Err == sarama.ErrOperationNotAttempted && worst != sarama.ErrNoError {
+				continue
+			}
+			if worst == sarama.ErrNoError || worst == sarama.ErrOperationNotAttempted || !transient(e.Err) {
+				worst = e.Err
 			}
 		}
-		return worst, nil
-	})
-	switch {
-	case err != nil:
-		return indefinite(err)
-	case code != sarama.ErrNoError:
-		return fmt.Errorf("adding %s to the transaction: %w", with(answer, code), mapped(code))
 	}
-	return nil
+	return worst
 }
 
 // with names the partitions that a code was answered for.

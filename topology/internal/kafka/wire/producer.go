@@ -121,8 +121,8 @@ func indefinite(err error) error {
 	return err
 }
 
-// Init implements kafka.Producer. A lost answer is asked for again: an Init that was
-// applied twice has only taken two epochs.
+// Init implements kafka.Producer. It is sent again when it is not answered: an Init that
+// was applied twice has only taken two epochs.
 func (p *producer) Init(ctx context.Context) (kafka.ProducerID, error) {
 	// What the last epoch has on the way is cut off from here; the new epoch cuts it
 	// off at the broker.
@@ -132,40 +132,30 @@ func (p *producer) Init(ctx context.Context) (kafka.ProducerID, error) {
 	if p.opts.Plain {
 		return p.initPlain(ctx)
 	}
-	var b backoff
-	started := time.Now()
-	for {
-		var a *sarama.InitProducerIDResponse
-		code, err := p.transaction.call(ctx, "initialising the producer", func(ctx context.Context, c *conn) (sarama.KError, error) {
-			var err error
-			a, err = ask(ctx, c, (*sarama.Broker).InitProducerID, &sarama.InitProducerIDRequest{
-				Version: 4, TransactionalID: &p.opts.TransactionalID, TransactionTimeout: p.opts.TransactionTimeout,
-				ProducerID: -1, ProducerEpoch: -1,
-			})
-			if err != nil {
-				return 0, err
-			}
-			return a.Err, nil
+	var a *sarama.InitProducerIDResponse
+	code, err := p.transaction.insist(ctx, p.opts.RequestTimeout, "initialising the producer", func(ctx context.Context, c *conn) (sarama.KError, error) {
+		var err error
+		a, err = ask(ctx, c, (*sarama.Broker).InitProducerID, &sarama.InitProducerIDRequest{
+			Version: 4, TransactionalID: &p.opts.TransactionalID, TransactionTimeout: p.opts.TransactionTimeout,
+			ProducerID: -1, ProducerEpoch: -1,
 		})
-		switch {
-		case err != nil && lost(err) && ctx.Err() == nil && time.Since(started) < p.opts.RequestTimeout:
-			p.transaction.addr = ""
-			if err := p.route.wait(ctx, &b); err != nil {
-				return kafka.ProducerID{}, fmt.Errorf("kafka/wire: initialising %s: %w", p.opts.TransactionalID, err)
-			}
-			continue
-		case err != nil:
-			return kafka.ProducerID{}, fmt.Errorf("kafka/wire: %s: %w", p.opts.TransactionalID, indefinite(err))
-		case code == sarama.ErrInvalidTransactionTimeout:
-			return kafka.ProducerID{}, fmt.Errorf("kafka/wire: initialising %s: %w: it is %v; make it no longer than transaction.max.timeout.ms of the brokers, which is %s",
-				p.opts.TransactionalID, mapped(code), p.opts.TransactionTimeout, p.limitOfBroker(p.transaction.addr, "transaction.max.timeout.ms"))
-		case code != sarama.ErrNoError:
-			return kafka.ProducerID{}, fmt.Errorf("kafka/wire: initialising %s: %w", p.opts.TransactionalID, mapped(code))
+		if err != nil {
+			return 0, err
 		}
-		p.id = kafka.ProducerID{ID: a.ProducerID, Epoch: a.ProducerEpoch}
-		p.failed, p.end = nil, false
-		return p.id, nil
+		return a.Err, nil
+	})
+	switch {
+	case err != nil:
+		return kafka.ProducerID{}, fmt.Errorf("kafka/wire: %s: %w", p.opts.TransactionalID, indefinite(err))
+	case code == sarama.ErrInvalidTransactionTimeout:
+		return kafka.ProducerID{}, fmt.Errorf("kafka/wire: initialising %s: %w: it is %v; make it no longer than transaction.max.timeout.ms of the brokers, which is %s",
+			p.opts.TransactionalID, mapped(code), p.opts.TransactionTimeout, p.limitOfBroker(p.transaction.addr, "transaction.max.timeout.ms"))
+	case code != sarama.ErrNoError:
+		return kafka.ProducerID{}, fmt.Errorf("kafka/wire: initialising %s: %w", p.opts.TransactionalID, mappedWrite(code))
 	}
+	p.id = kafka.ProducerID{ID: a.ProducerID, Epoch: a.ProducerEpoch}
+	p.failed, p.end = nil, false
+	return p.id, nil
 }
 
 // initPlain gets a producer id, which any broker gives.
@@ -315,10 +305,8 @@ func (p *producer) offsets(ctx context.Context, group string, send func(ctx cont
 	switch {
 	case err != nil:
 		err = indefinite(err)
-	case code == sarama.ErrRequestTimedOut:
-		err = fmt.Errorf("sending offsets of %s: %w: %w", group, kafka.ErrIndefinite, words(code))
 	case code != sarama.ErrNoError:
-		err = fmt.Errorf("sending offsets of %s: %s-%d: %w", group, at.Topic, at.Partition, mapped(code))
+		err = fmt.Errorf("sending offsets of %s: %s-%d: %w", group, at.Topic, at.Partition, mappedWrite(code))
 	default:
 		return nil
 	}
@@ -334,14 +322,15 @@ func (p *producer) noteFinal(err error) error {
 	return err
 }
 
-// join adds a group's offsets to the transaction, unless they are in it.
+// join adds a group's offsets to the transaction, unless they are in it. It may be sent
+// again, as enlist.
 func (p *producer) join(ctx context.Context, group string) error {
 	if p.joined[group] {
 		return nil
 	}
 	doing := "adding offsets of " + group + " to the transaction"
 	p.opened = true
-	code, err := p.transaction.call(ctx, doing, func(ctx context.Context, c *conn) (sarama.KError, error) {
+	code, err := p.transaction.insist(ctx, p.opts.RequestTimeout, doing, func(ctx context.Context, c *conn) (sarama.KError, error) {
 		a, err := ask(ctx, c, (*sarama.Broker).AddOffsetsToTxn, &sarama.AddOffsetsToTxnRequest{
 			Version: 2, TransactionalID: p.opts.TransactionalID,
 			ProducerID: p.id.ID, ProducerEpoch: p.id.Epoch, GroupID: group,
@@ -355,7 +344,7 @@ func (p *producer) join(ctx context.Context, group string) error {
 	case err != nil:
 		return indefinite(err)
 	case code != sarama.ErrNoError:
-		return fmt.Errorf("%s: %w", doing, mapped(code))
+		return fmt.Errorf("%s: %w", doing, mappedWrite(code))
 	}
 	p.joined[group] = true
 	return nil
@@ -393,7 +382,7 @@ func (p *producer) End(ctx context.Context, commit bool) error {
 			return a.Err, nil
 		})
 		if err == nil && code != sarama.ErrNoError {
-			err = fmt.Errorf("%s: %w", doing, mapped(code))
+			err = fmt.Errorf("%s: %w", doing, mappedWrite(code))
 		}
 		if err != nil {
 			if errors.Is(err, kafka.ErrAborted) {
