@@ -5,7 +5,8 @@ import (
 	"path/filepath"
 )
 
-// A drill is one run: a command, and how many of its last lines tell how it went.
+// A drill is one run: a command, and how many of its last lines tell how it went if it
+// succeeded.
 type drill struct {
 	name  string
 	args  []string
@@ -52,7 +53,7 @@ func drills(tool, dir, feed string) []drill {
 	torture("storm")
 	torture("leader", "-nodes", "3")
 	torture("coordinator", "-nodes", "3")
-	torture("timeout")
+	goRun("torture: timeout", 15, "run", "./integration/torture", "timeout", "-seed", "11")
 	torture("truncate")
 	torture("disk")
 	goRun("mutants: all sets", 1, "run", "./integration/mutants")

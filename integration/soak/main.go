@@ -65,9 +65,8 @@ func soak(ctx context.Context, only string) error {
 		took := time.Since(begin).Round(100 * time.Millisecond)
 		if err != nil {
 			failed = append(failed, d.name)
-			said = fmt.Sprintf("%s\nFAILED: %v", said, err)
 		}
-		last := strings.Join(lastLines(said, d.lines), "<br>")
+		last := strings.Join(told(said, d.lines, err), "<br>")
 		fmt.Printf("%-40s %8s  %s\n", d.name, took, last)
 		fmt.Fprintf(&report, "| %s | %s | %s |\n", d.name, took, strings.ReplaceAll(last, "|", "\\|"))
 		if ctx.Err() != nil {
@@ -99,6 +98,19 @@ func events(ctx context.Context, tool, dir string) (string, error) {
 	return feed, os.WriteFile(feed, []byte(text), 0o600)
 }
 
+// whyLines is how many lines are kept of a run that failed, of each of what it printed:
+// a drill says why at its end, and after its tables.
+const whyLines = 40
+
+// told returns what is kept of what a run printed: its last lines, or, if it failed,
+// what tells why.
+func told(said string, lines int, err error) []string {
+	if err == nil {
+		return lastLines(said, lines)
+	}
+	return append(lastLines(said, whyLines), lastLines("FAILED: "+err.Error(), whyLines+1)...)
+}
+
 // output runs a command and returns what it printed; the error has the end of
 // what it printed to stderr.
 func output(ctx context.Context, name string, args ...string) (string, error) {
@@ -108,7 +120,7 @@ func output(ctx context.Context, name string, args ...string) (string, error) {
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		err = fmt.Errorf("%w: %s", err, strings.Join(lastLines(stderr.String(), 3), "; "))
+		err = fmt.Errorf("%w:\n%s", err, strings.Join(lastLines(stderr.String(), whyLines), "\n"))
 	}
 	return stdout.String(), err
 }
