@@ -102,6 +102,12 @@ func (r *Reader) Ends(ctx context.Context, topic string, partitions int32) ([]in
 	return r.listed(ctx, topic, partitions, latest, 0)
 }
 
+// Stable returns the offset of every partition before which every transaction is
+// decided.
+func (r *Reader) Stable(ctx context.Context, topic string, partitions int32) ([]int64, error) {
+	return r.listed(ctx, topic, partitions, latest, 1)
+}
+
 // Settled waits until no transaction is open on the topic, and returns its ends.
 func (r *Reader) Settled(ctx context.Context, topic string, partitions int32) ([]int64, error) {
 	for {
@@ -109,7 +115,7 @@ func (r *Reader) Settled(ctx context.Context, topic string, partitions int32) ([
 		if err != nil {
 			return nil, err
 		}
-		stable, err := r.listed(ctx, topic, partitions, latest, 1)
+		stable, err := r.Stable(ctx, topic, partitions)
 		if err != nil {
 			return nil, err
 		}

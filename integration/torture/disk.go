@@ -143,9 +143,8 @@ func shorten(dir string, place int64) (string, error) {
 }
 
 // sayDamages tells what became of the directories; that no state is wrong, the judge
-// says. false: a lost directory was found.
-func (d *drill) sayDamages() bool {
-	ok := true
+// says. It is wrong if a lost directory was found.
+func (d *drill) sayDamages() {
 	counts := map[string]map[string]int{"lost": {}, "flipped": {}, "cut": {}}
 	for _, m := range d.damages {
 		all, _ := m.restored()
@@ -162,8 +161,7 @@ func (d *drill) sayDamages() bool {
 		}
 		counts[m.kind][end]++
 		if m.kind == "lost" && end == "used" {
-			ok = false
-			fmt.Fprintf(d.out, "disk %d: %s had no directory, and a checkpoint: %s\n", m.fault, m.task, all[at].Checkpoint)
+			d.no("disk %d: %s had no directory, and a checkpoint: %s", m.fault, m.task, all[at].Checkpoint)
 		}
 	}
 	for _, kind := range []string{"lost", "flipped", "cut"} {
@@ -173,5 +171,4 @@ func (d *drill) sayDamages() bool {
 		}
 		fmt.Fprintf(d.out, "directories %s: %s\n", kind, strings.Join(words, ", "))
 	}
-	return ok
 }

@@ -3,7 +3,7 @@
 // Torture breaks a running app in one way, again and again, while events flow, and
 // then lets package history judge from the topics whether anybody can tell.
 //
-//	go run ./integration/torture kill9 -kills 20 -instances 3 -nodes 3 -events 1000000 -partitions 12
+//	go run ./integration/torture kill9 -nodes 3     # 20 kills in 1,000,000 events
 //	go run ./integration/torture stop          # SIGSTOP past the session timeout, then SIGCONT
 //	go run ./integration/torture storm         # an instance joins or leaves every 2 s
 //	go run ./integration/torture leader -nodes 3       # the node that leads a partition is killed
@@ -19,8 +19,9 @@
 // and folded into a digest of their history, so that a state tells which events made
 // it, and in which order.
 //
-// It prints its seed, the faults one by one, and a row for each partition. Exit codes:
-// 0; 1 it could not be run; 2 wrong use; 3 the judgement is no.
+// It prints its seed, the faults one by one, a row for each partition, and at the end why
+// not, if the judgement is no. Exit codes: 0; 1 it could not be run; 2 wrong use; 3 the
+// judgement is no.
 //
 // # Invariants
 //
@@ -37,8 +38,14 @@
 //   - On the embedded broker an instance that wakes does not hear that it is out of the
 //     group before it has tried to commit: else it hears it first, and nothing is tried.
 //   - An instance writes its state behind every second. What it restores after a kill is
-//     compared with what the topics of its tasks grew by in the second before, and in the
-//     time in which it was stopped again and again to be killed in a transaction.
+//     compared with what came into the topics of its tasks since then: from the last second
+//     before it was stopped first, and the time that hearing of a commit and writing take,
+//     to the kill. That time is longer where threads wait for a processor, as many times as
+//     there are threads for each; a task that was restored itself in it counts with that.
+//   - A lost answer and an outage are different faults. What may come twice is sent again
+//     after the one, and given up in the other: the drill has both of each request, so
+//     that transactions turn out committed and aborted. TxnOffsetCommit is never sent
+//     again (kafka/wire says why). The transaction of InitProducerID is the one before it.
 //   - What a drill does at which event comes from the seed; what the processes make of
 //     it does not.
 package main

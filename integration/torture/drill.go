@@ -39,7 +39,8 @@ type drill struct {
 	lives   []life         // that followed a kill
 	growth  growth
 	damages []damage
-	places  int64 // at which directories were cut
+	places  int64    // at which directories were cut
+	reasons []string // why the judgement is no
 }
 
 // life is a process that was started where another one was killed.
@@ -134,7 +135,10 @@ func (d *drill) share(ctx context.Context, faults int) error {
 		return nil
 	}
 	before := d.feed.sent.Load()
-	share := max(int64(d.events)-before, 0) / int64(2*faults+1)
+	share := (int64(d.events) - before) / int64(2*faults+1)
+	if share <= 0 {
+		return fmt.Errorf("torture: %d events are sent and %d faults are left, with nothing to do for them: more -events, or fewer -kills", before, faults)
+	}
 	d.feed.allowed.Store(before + 2*share)
 	at := before + share/4 + int64(d.rng.Float64()*float64(share))
 	return d.until(ctx, d.drain, fmt.Sprintf("%d events are sent", at), func() bool { return d.feed.sent.Load() >= at })
@@ -181,21 +185,18 @@ func (d *drill) finish(ctx context.Context) (bool, error) {
 		events += report.Verdicts[i].Events
 		copies += report.Verdicts[i].Copies
 	}
-	whole := events == d.events && int64(events+copies) == sent
-	if !whole {
-		fmt.Fprintf(d.out, "the input topic has %d events and %d copies; %d events in %d deliveries were sent\n", events, copies, d.events, sent)
+	if events != d.events || int64(events+copies) != sent {
+		d.no("the input topic has %d events and %d copies; %d events in %d deliveries were sent", events, copies, d.events, sent)
 	}
-	ok, err := d.summary(reading)
-	if err != nil {
+	for i := range report.Verdicts {
+		for _, difference := range report.Verdicts[i].Differences {
+			d.no("partition %d: %s", report.Verdicts[i].Partition, difference)
+		}
+	}
+	if err := d.summary(reading); err != nil {
 		return false, err
 	}
-	ok = ok && whole && report.OK()
-	verdict := "OK"
-	if !ok {
-		verdict = "NOT OK"
-	}
-	fmt.Fprintf(d.out, "%s: torture %s on %s, seed %d, %d faults, %d events, %v\n", verdict, d.verb, d.kafka.what, d.seed, d.kills, events, time.Since(d.began).Round(time.Second))
-	return ok, nil
+	return d.verdict(), nil
 }
 
 // drained waits until everything is sent, consumed and decided.

@@ -77,9 +77,18 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return 0
 }
 
-// verbs are the drills and how many faults each injects unless it is told.
+// verbs are the drills, and how many faults each injects unless it is told.
 func verbs() map[string]int {
 	return map[string]int{"kill9": 20, "stop": 2, "storm": 30, "leader": 3, "coordinator": 3, "timeout": 4 * len(kinds()), "truncate": 1, "disk": 60}
+}
+
+// eventsOf is how many events there are for a drill unless it is told. A kill takes those of
+// a second or two: until a transaction is open, and until the instance is back.
+func eventsOf(verb string) int {
+	if verb == "kill9" {
+		return 1_000_000
+	}
+	return 100_000
 }
 
 func parse(args []string, stderr io.Writer) (*options, error) {
@@ -94,7 +103,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.IntVar(&o.kills, "kills", verbs()[o.verb], "how many faults")
 	flags.IntVar(&o.instances, "instances", 3, "processes of the app")
 	flags.IntVar(&o.workers, "workers", 1, "of each process")
-	flags.IntVar(&o.events, "events", 100_000, "events, without copies")
+	flags.IntVar(&o.events, "events", eventsOf(o.verb), "events, without copies")
 	flags.IntVar(&o.partitions, "partitions", 12, "of every topic")
 	flags.IntVar(&o.nodes, "nodes", 0, "1 or 3: start a real Kafka of so many nodes for this run; 0: embedded broker, or -brokers")
 	flags.IntVar(&o.rate, "rate", 20_000, "events a second at most")
@@ -121,6 +130,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 		return nil, fmt.Errorf("torture: %s kills nodes; it needs -nodes 3", o.verb)
 	case o.verb == "timeout" && (o.nodes != 0 || len(o.brokers) > 0):
 		return nil, errors.New("torture: timeout cuts requests inside the embedded broker; leave -nodes, -brokers and KAFKA_BROKERS out")
+	case o.verb == "timeout" && o.kills < 2*len(kinds()):
+		return nil, fmt.Errorf("torture: -kills %d; timeout needs %d, for each request to be lost once, and until its client gives up", o.kills, 2*len(kinds()))
 	case o.store != string(runner.Badger) && (o.store != string(runner.Memory) || o.verb == "disk"):
 		return nil, fmt.Errorf("torture: -store %s; it is badger or memory, and disk damages that of badger", o.store)
 	case o.verb == "stop" && o.instances < 2:

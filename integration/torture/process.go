@@ -105,6 +105,17 @@ func (p *process) had(task string, by time.Time) bool {
 	return slices.ContainsFunc(all, func(r restore) bool { return r.Task == task && r.at.Before(by) })
 }
 
+// since returns how many records of a task the process restored at a time or later.
+func (p *process) since(task string, at time.Time) (n int64) {
+	all, _ := p.restored()
+	for _, r := range all {
+		if r.Task == task && !r.at.Before(at) {
+			n += r.Records
+		}
+	}
+	return n
+}
+
 func (p *process) ended() bool {
 	select {
 	case <-p.gone:

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -32,19 +33,72 @@ func (k kind) String() string {
 	return k.request.String() + ", not applied"
 }
 
-// cut is a kind of an instance.
+// A cut is what gets no answer in one transaction of an instance, and what becomes of
+// the transaction. That of InitProducerID is the one before it, whose fate it settles:
+// its end gets no answer either, or its instance was killed in it.
 type cut struct {
 	kind
-	ids []string // transactional ids of the instance
+	ids     []string      // transactional ids of the instance
+	end     *kind         // gets no answer first; nil: the instance was killed
+	lasting bool          // no request of the kind is answered any more, until the client gives up
+	outage  time.Duration // of a lasting InitProducerID
+	now     func() time.Time
+
+	id        string // of the transaction, once a request of it was cut
+	lost      int    // requests of the kind
+	since     time.Time
+	committed bool
 }
 
-// cutter is the tap of an embedded broker: it cuts one request off at a time and sees
-// how its transaction ends; and it holds heartbeats. It is safe for concurrent use.
+// takes reports whether an event is to be cut.
+func (c *cut) takes(e *embedded.Event) bool {
+	k := c.kind
+	if c.end != nil {
+		k = *c.end
+	}
+	switch {
+	case e.Request != k.request, e.Moment != k.moment, !slices.Contains(c.ids, e.TransactionalID), c.id != "" && c.id != e.TransactionalID:
+		return false
+	case e.Request == embedded.EndTxn && !e.Commit:
+		return false
+	case c.lost == 0 && e.Moment == embedded.Answered && e.Code != 0:
+		return false // one that failed was not applied
+	case c.lost > 0 && (!c.lasting || e.Request == embedded.InitProducerID && c.now().Sub(c.since) > c.outage):
+		return false
+	}
+	c.id = e.TransactionalID
+	if c.end != nil {
+		c.end = nil
+		return true
+	}
+	if c.lost++; c.lost == 1 {
+		c.since = c.now()
+	}
+	return true
+}
+
+// sees notes what was answered, or would have been; over says that the fate of the
+// transaction is settled.
+func (c *cut) sees(e *embedded.Event, dropped bool) (over bool) {
+	if c.id != e.TransactionalID || e.Moment != embedded.Answered || e.Code != 0 {
+		return false
+	}
+	switch e.Request {
+	case embedded.EndTxn:
+		c.committed = e.Commit
+		return c.request != embedded.InitProducerID
+	case embedded.InitProducerID:
+		return c.lost > 0 && !dropped
+	}
+	return false
+}
+
+// cutter is the tap of an embedded broker: it makes one cut at a time, and it holds
+// heartbeats. It is safe for concurrent use.
 type cutter struct {
 	mu    sync.Mutex // guards the rest
 	armed *cut
-	id    string // of the transaction that was cut; empty: none is watched
-	ended chan bool
+	over  chan cut // has room for one
 
 	sleeper []string      // transactional ids of an instance that just woke
 	held    chan struct{} // holds heartbeats until it is closed; nil: none are held
@@ -77,15 +131,22 @@ func (c *cutter) hold() {
 }
 
 // outcomes counts what became of the transactions of a kind of cut.
-type outcomes struct{ injected, committed int }
+type outcomes struct{ injected, committed, lost int }
 
-// arm cuts the next request that fits. The channel tells whether its transaction
-// turned out committed.
-func (c *cutter) arm(next cut) <-chan bool {
+// arm makes the cut at the next requests that fit. The channel gives it back when the
+// fate of its transaction is settled.
+func (c *cutter) arm(next cut) <-chan cut {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.armed, c.ended = &next, make(chan bool, 1)
-	return c.ended
+	c.armed, c.over = &next, make(chan cut, 1)
+	return c.over
+}
+
+// waits reports whether nothing was cut yet.
+func (c *cutter) waits() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.armed != nil && c.armed.id == ""
 }
 
 // see implements embedded.Tap.
@@ -100,17 +161,14 @@ func (c *cutter) see(e embedded.Event) embedded.Verdict {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	verdict := embedded.Pass
-	if c.armed != nil && c.armed.matches(e) {
-		verdict, c.id, c.armed = embedded.Drop, e.TransactionalID, nil
-	}
-	if c.id == e.TransactionalID && e.Moment == embedded.Answered && e.Code == 0 {
-		switch {
-		case e.Request == embedded.EndTxn && e.Commit:
-			c.ended <- true
-			c.id = ""
-		case e.Request == embedded.EndTxn || e.Request == embedded.InitProducerID:
-			c.ended <- false
-			c.id = ""
+	if a := c.armed; a != nil {
+		dropped := a.takes(&e)
+		if dropped {
+			verdict = embedded.Drop
+		}
+		if a.sees(&e, dropped) {
+			c.armed = nil
+			c.over <- *a
 		}
 	}
 	if e.Request == embedded.TxnOffsetCommit && e.Moment == embedded.Answered && slices.Contains(c.sleeper, e.TransactionalID) {
@@ -120,38 +178,50 @@ func (c *cutter) see(e embedded.Event) embedded.Verdict {
 	return verdict
 }
 
-// matches reports whether the request is to be cut. One that failed was not applied.
-func (c *cut) matches(e embedded.Event) bool {
-	if e.Request != c.request || e.Moment != c.moment || e.Moment == embedded.Answered && e.Code != 0 {
-		return false
+// cutOf is what a round cuts: each kind once before the broker has it, then for as long as
+// the client tries after it was applied, and so on. The ends before InitProducerID are
+// applied or not in turn, and in every fourth round its instance is killed.
+func (d *drill) cutOf(i int) cut {
+	round := i / len(kinds()) % 4
+	c := cut{kind: kind{request: kinds()[i%len(kinds())]}, lasting: round == 1 || round == 2, outage: d.transaction/2 + time.Second, now: time.Now}
+	if round%2 == 1 {
+		c.moment = embedded.Answered
 	}
-	return slices.Contains(c.ids, e.TransactionalID)
+	if c.request == embedded.InitProducerID && round != 2 {
+		c.end = &kind{request: embedded.EndTxn}
+		if round != 1 {
+			c.end.moment = embedded.Answered
+		}
+	}
+	return c
 }
 
-// timeout lets a request of a transaction time out: even rounds before the broker
-// has it, odd ones after it was applied.
+// timeout lets requests of one transaction time out.
 func (d *drill) timeout(ctx context.Context, i int) error {
-	k := kind{request: kinds()[i%len(kinds())]}
-	if i/len(kinds())%2 == 1 {
-		k.moment = embedded.Answered
-	}
+	next := d.cutOf(i)
 	p, err := d.victim(ctx)
 	if err != nil {
 		return err
 	}
-	ended := d.cutter.arm(cut{k, d.ids(p.name)})
-	if k.request == embedded.InitProducerID { // which only a start sends
-		if err := p.kill(); err != nil {
-			return err
-		}
-		if _, err := d.fleet.start(p.name); err != nil {
+	if next.request == embedded.InitProducerID && next.end == nil {
+		if p, err = d.killOpen(ctx); err != nil {
 			return err
 		}
 	}
-	var committed bool
-	err = d.until(ctx, time.Minute, fmt.Sprintf("a transaction has ended whose %v", k), func() bool {
+	next.ids = d.ids(p.name)
+	over := d.cutter.arm(next)
+	if p.ended() {
+		if p, err = d.fleet.start(p.name); err != nil {
+			return err
+		}
+	}
+	var got cut
+	err = d.until(ctx, d.drain, fmt.Sprintf("a transaction has ended whose %v", next.kind), func() bool {
+		if d.cutter.waits() {
+			d.feed.allowed.Add(int64(d.rate / 100)) // or there is nothing to have a transaction for
+		}
 		select {
-		case committed = <-ended:
+		case got = <-over:
 			return true
 		default:
 			return false
@@ -160,14 +230,78 @@ func (d *drill) timeout(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	of := d.cuts[k]
+	of := d.cuts[next.kind]
 	of.injected++
+	of.lost += got.lost
 	how := "aborted"
-	if committed {
+	if got.committed {
 		of.committed++
 		how = "committed"
 	}
-	d.cuts[k] = of
-	d.say("timeout %d: %v, of %s: turned out %s", i+1, k, p.name, how)
+	d.cuts[next.kind] = of
+	what := "once"
+	if next.lasting {
+		what = "until it gave up"
+	}
+	d.say("timeout %d: %v, of %s, %s (%d requests): turned out %s", i+1, next.kind, p.name, what, got.lost, how)
 	return nil
+}
+
+// killOpen kills an instance in its open transaction.
+func (d *drill) killOpen(ctx context.Context) (*process, error) {
+	for range 5 { // one that ends before its instance does is no such one
+		p, err := d.victim(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := d.freezeOpen(ctx, p, openWait); err != nil {
+			return nil, err
+		}
+		if err := p.kill(); err != nil {
+			return nil, err
+		}
+		if open, err := d.ongoing(ctx, p); open || err != nil {
+			return p, err
+		}
+		if _, err := d.fleet.start(p.name); err != nil {
+			return nil, err
+		}
+	}
+	return nil, errors.New("torture: no instance could be killed in an open transaction")
+}
+
+// sayCuts tells what became of the transactions whose requests were cut. A request that
+// may come twice is sent again, and its transaction is committed, unless that lasts too
+// long. TxnOffsetCommit may not (see kafka/wire): its transaction is never committed. One
+// whose EndTxn got no answer is committed if that was applied, and only then.
+func (d *drill) sayCuts() {
+	for _, r := range kinds() {
+		committed, aborted := 0, 0
+		for _, m := range []embedded.Moment{embedded.Received, embedded.Answered} {
+			k := kind{r, m}
+			of := d.cuts[k]
+			fmt.Fprintf(d.out, "%-36v injected %3d (%4d requests), turned out committed %3d, aborted %3d\n", k, of.injected, of.lost, of.committed, of.injected-of.committed)
+			committed += of.committed
+			aborted += of.injected - of.committed
+			if want := of.injected; r == embedded.EndTxn {
+				if m == embedded.Received {
+					want = 0
+				}
+				if of.committed != want {
+					d.no("%v: %d turned out committed, it should be %d", k, of.committed, want)
+				}
+			}
+		}
+		if r == embedded.TxnOffsetCommit {
+			fmt.Fprintln(d.out, "  it is never sent again, as the next transaction would commit one that comes late: none can turn out committed")
+		}
+		switch {
+		case r == embedded.TxnOffsetCommit && committed > 0:
+			d.no("%v: %d turned out committed, though it may not be sent again", r, committed)
+		case r != embedded.TxnOffsetCommit && committed == 0:
+			d.no("%v: none turned out committed", r)
+		case aborted == 0:
+			d.no("%v: none turned out aborted", r)
+		}
+	}
 }

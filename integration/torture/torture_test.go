@@ -27,7 +27,7 @@ func TestDrillsInSmall(t *testing.T) {
 		{"kill9 -kills 3 -instances 2 -events 6000 -partitions 4 -rate 1000", "wiped 0; "},
 		{"stop -kills 1 -instances 2 -events 3000 -partitions 4 -rate 2000 -session 1s -transaction 2s", "refused when they woke: 1 commits"},
 		{"storm -kills 4 -instances 2 -events 3000 -partitions 4 -every 1s", "storm 4: one leaves"},
-		{"timeout -kills 12 -instances 2 -events 4000 -partitions 4 -rate 1000", "EndTxn, applied                      injected   1, turned out committed   1, aborted   0"},
+		{"timeout -kills 12 -instances 2 -events 4000 -partitions 4 -rate 1000 -transaction 2s", "EndTxn, applied                      injected   1 (   1 requests), turned out committed   1, aborted   0"},
 		{"disk -kills 6 -instances 2 -events 6000 -partitions 4 -rate 2000", "directories cut: "},
 		{"truncate -instances 2 -events 3000 -partitions 4 -rate 2000", "its committed offset stayed: true"},
 	} {
@@ -65,6 +65,7 @@ func TestWhatCannotBeRunIsRefused(t *testing.T) {
 		{"coordinator -nodes 1", "needs -nodes 3"},
 		{"timeout -brokers localhost:9092", "embedded broker"},
 		{"stop -instances 1", "another instance"},
+		{"timeout -kills 11", "timeout needs 12"},
 		{"storm -nonsense", "not defined: -nonsense"},
 	} {
 		var out, log bytes.Buffer

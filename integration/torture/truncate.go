@@ -82,13 +82,12 @@ func (d *drill) truncate(ctx context.Context) (bool, error) {
 	}
 	place := fmt.Sprintf("%s-%d@%d", input, victim, next)
 	named, stays := strings.Contains(ended.log.String(), place), after[victim] == before[victim]
-	verdict := "OK"
-	if !named || !stays || ended.cmd.ProcessState.ExitCode() != exitFailed {
-		verdict = "NOT OK"
+	code := ended.cmd.ProcessState.ExitCode()
+	fmt.Fprintf(d.out, "%s ended with %d, named %s: %v; its committed offset stayed: %v. It said last:\n%s\n", ended.name, code, place, named, stays, ended.log)
+	if !named || !stays || code != exitFailed {
+		d.no("%s ended with %d and should with %d, named %s: %v, its committed offset stayed: %v", ended.name, code, exitFailed, place, named, stays)
 	}
-	fmt.Fprintf(d.out, "%s ended with %d, named %s: %v; its committed offset stayed: %v. It said last:\n%s\n", ended.name, ended.cmd.ProcessState.ExitCode(), place, named, stays, ended.log)
-	fmt.Fprintf(d.out, "%s: torture %s on %s, seed %d, %v\n", verdict, d.verb, d.kafka.what, d.seed, time.Since(d.began).Round(time.Second))
-	return verdict == "OK", nil
+	return d.verdict(), nil
 }
 
 // deleteRecords takes the records of a partition below an offset away.
