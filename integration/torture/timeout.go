@@ -89,8 +89,9 @@ func (c *cut) sees(e *embedded.Event, dropped bool) (over bool) {
 		return c.request != embedded.InitProducerID
 	case embedded.InitProducerID:
 		return c.lost > 0 && !dropped
+	default:
+		return false
 	}
-	return false
 }
 
 // cutter is the tap of an embedded broker: it makes one cut at a time, and it holds
