@@ -191,9 +191,10 @@ func (p *producer) leaders(ctx context.Context, boxes []*outbox) error {
 	}
 }
 
-// enlist tells the coordinator of partitions, which exist. It is sent again when it is not answered:
-// a partition is in the transaction or not, and one that comes behind its end opens a
-// transaction in which nothing is, which the next one continues, or the coordinator ends.
+// enlist tells the coordinator of partitions, which exist. It is sent again when it is
+// not answered: a partition is in the transaction or not, and one that comes behind its
+// end opens a transaction in which nothing is, which the next one continues, or the
+// coordinator ends.
 func (p *producer) enlist(ctx context.Context, boxes []*outbox) error {
 	if len(boxes) == 0 {
 		return nil
