@@ -1,6 +1,9 @@
 package command
 
 import (
+	"fmt"
+	"net"
+
 	"github.com/spf13/cobra"
 
 	"github.com/streamrun/streamrun/topology/config"
@@ -21,6 +24,11 @@ func (p *place) flags(cmd *cobra.Command) {
 
 // find returns the addresses and how to connect to them. f is nil without a file.
 func (p *place) find(f *config.File) (brokers []string, how security.Security, err error) {
+	for _, b := range p.brokers {
+		if host, port, err := net.SplitHostPort(b); err != nil || host == "" || port == "" {
+			return nil, how, exitError{exitUsage, fmt.Errorf("--brokers: %q is not host:port", b), "write it as localhost:9092; several with commas"}
+		}
+	}
 	brokers = p.brokers
 	if f != nil {
 		if len(brokers) == 0 {

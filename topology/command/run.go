@@ -45,6 +45,9 @@ func newRun(topo *topology.Topology) *cobra.Command {
 			if cfg.Store == runner.Badger && cfg.DataDir == "" {
 				return exitError{exitUsage, errors.New("store badger needs a directory"), "add --data-dir DIR; or --store memory"}
 			}
+			if mib < 0 || mib > maxMiB {
+				return exitError{exitUsage, fmt.Errorf("--store-memory is %d MiB", mib), fmt.Sprintf("say 4 to %d, or 0 for the default", maxMiB)}
+			}
 			cfg.StoreMemory = mib << 20
 			web.chosen = cmd.Flags().Changed("http")
 			return classify(runApp(cmd.Context(), topo, f, cfg, web, newLogger(cmd)))
@@ -62,6 +65,9 @@ func newRun(topo *topology.Topology) *cobra.Command {
 	flags.BoolVar(&cfg.AcceptOffsets, "accept-offsets", false, "go on where committed offsets were moved from outside")
 	return cmd
 }
+
+// maxMiB is what --store-memory can say: what no machine has.
+const maxMiB = 1 << 24
 
 // runApp runs a topology until ctx ends.
 func runApp(ctx context.Context, topo *topology.Topology, f *config.File, cfg runner.Config, web endpoint, logger *slog.Logger) (err error) {
@@ -84,8 +90,8 @@ func runApp(ctx context.Context, topo *topology.Topology, f *config.File, cfg ru
 		logger.Info("state", "phase", string(s.Phase), "tasks", s.Tasks, "restoring", s.Restoring, "records", s.Records)
 	}
 	r, err := runner.New(topo, cfg)
-	if err != nil {
-		return err
+	if err != nil { // what a file says was checked
+		return exitError{exitUsage, err, "correct the flag that sets what the message names; run --help lists them"}
 	}
 	closeWeb, err := web.serve(ctx, r.Handler(), logger)
 	if err != nil {

@@ -103,7 +103,7 @@ func (r *Runner) Run(ctx context.Context) (err error) {
 		log: r.cfg.Logger.With("app", r.names.App, "instance", home.instance),
 	}
 	err = rn.run(ctx)
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
 		return nil // it had not begun
 	}
 	return err
