@@ -23,6 +23,9 @@ type Member struct {
 type Share struct {
 	Partitions []record.TopicPartition // sorted
 	Standby    []int32                 // numbers of tasks, sorted
+	// Gives says that it has to let go of something that another waits for: once it has,
+	// there is to be another generation.
+	Gives bool
 }
 
 // Assign gives the partitions of topics to the members of a group, and each task to so
@@ -48,6 +51,12 @@ func Assign(members []Member, partitions map[string]int32, standbys int) (map[st
 			s := out[t.member]
 			s.Partitions = append(s.Partitions, t.parts...)
 			out[t.member] = s
+			continue
+		}
+		for _, id := range t.holders {
+			s := out[id]
+			s.Gives = s.Gives || id != t.member
+			out[id] = s
 		}
 	}
 	for id, numbers := range standBy(members, tasks, standbys) {

@@ -442,3 +442,32 @@ func (w *world) stood(t *rapid.T, generation int32, plan map[string]Share) {
 		}
 	}
 }
+
+// Who holds what another waits for is told so: it may be a process that was started
+// again since, and remembers nothing of it.
+func TestTellsWhoHasToLetGo(t *testing.T) {
+	t.Parallel()
+	topics := []string{"a"}
+	for _, c := range []struct {
+		name    string
+		members []Member
+		want    map[string]bool
+	}{
+		{"nothing moves", []Member{{ID: "x", Topics: topics, Owned: parts("a", 0, 1)}, {ID: "y", Topics: topics, Owned: parts("a", 2, 3)}}, map[string]bool{"x": false, "y": false}},
+		{"one waits for the other", []Member{{ID: "x", Topics: topics, Owned: parts("a", 0, 1, 2)}, {ID: "y", Topics: topics, Owned: parts("a", 3)}}, map[string]bool{"x": true, "y": false}},
+		{"it was let go", []Member{{ID: "x", Topics: topics, Owned: parts("a", 0, 1)}, {ID: "y", Topics: topics, Owned: parts("a", 3)}}, map[string]bool{"x": false, "y": false}},
+		{"a stale claim", []Member{{ID: "x", Topics: topics, Owned: parts("a", 0, 1, 2), Generation: 1}, {ID: "y", Topics: topics, Owned: parts("a", 2, 3), Generation: 2}}, map[string]bool{"x": false, "y": false}},
+	} {
+		shares, err := Assign(c.members, map[string]int32{"a": 4}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]bool{}
+		for id, s := range shares {
+			got[id] = s.Gives
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}

@@ -22,6 +22,7 @@ func groupCases() []kase {
 		{name: "group/CommitInRevoked", rule: "the member told last can commit while Revoked runs", run: commitInRevoked},
 		{name: "group/Leaves", rule: "when its context ends a member is told Revoked of everything, leaves, and Run returns nil; the others take over", run: leaves},
 		{name: "group/StaticReturns", rule: "a static member that returns takes its place at once, and the others keep what they have", needs: []Feature{StaticMembership}, run: staticReturns},
+		{name: "group/StaticReturnsInAMove", rule: "a partition that a static member was told to let go of moves on, though the member ended before it joined again, as soon as it is back", needs: []Feature{StaticMembership}, run: staticReturnsInAMove},
 		{name: "group/StaticReplaced", rule: "a static member's place taken by another: its old member id is ErrUnknownMember", needs: []Feature{StaticMembership}, run: staticReplaced},
 		{name: "group/Lost", rule: "a member that was removed is told Lost of everything, joins again, and cannot commit as who it was", needs: []Feature{KickMember}, run: lost},
 		{name: "group/StaleGeneration", rule: "SendOffsets with another generation is ErrIllegalGeneration, of another member ErrUnknownMember, and neither ends the transaction", run: staleGeneration},
@@ -64,6 +65,7 @@ type hand struct {
 	crew    *crew
 	name    string
 	revoked func() // called inside Revoked
+	end     func() // ends its context; stop waits too
 	stop    func() error
 }
 
@@ -102,8 +104,8 @@ func (c *crew) join(name, instance string, revoked func()) *hand {
 		SessionTimeout: session, RebalanceTimeout: session, Standbys: c.standbys,
 	})
 	c.x.must("opening a group", err)
-	h := &hand{crew: c, name: name, revoked: revoked}
 	ctx, cancel := context.WithCancel(c.x.ctx)
+	h := &hand{crew: c, name: name, revoked: revoked, end: cancel}
 	done := make(chan error, 1)
 	go func() { done <- g.Run(ctx, h) }()
 	h.stop = sync.OnceValue(func() error {
@@ -415,6 +417,31 @@ func staticReturns(x *bench) {
 		x.broken("SendOffsets of the returned member: %v", err)
 	}
 	x.must("End", p.End(x.ctx, true))
+}
+
+func staticReturnsInAMove(x *bench) {
+	c := x.crew(2, 1)
+	in, leave := make(chan struct{}, 8), make(chan struct{})
+	a := c.join("a", "instance-a", func() { in <- struct{}{}; <-leave })
+	free := sync.OnceFunc(func() { close(leave) })
+	defer free()
+	a.hasAll(2)
+	b := c.join("b", "instance-b", nil)
+	select {
+	case <-in:
+	case <-time.After(caseDeadline / 2):
+		x.broken("a was not told Revoked when b joined")
+	}
+	a.end()
+	free()
+	x.must("ending a", a.stop())
+	back := time.Now()
+	one := func(parts []record.TopicPartition) bool { return len(parts) == 1 }
+	c.join("a again", "instance-a", nil).has("what it kept", one)
+	b.has("its part", one)
+	if took := time.Since(back); took > prompt {
+		x.broken("b had its part after %v: something else was waited for", took)
+	}
 }
 
 func staticReplaced(x *bench) {

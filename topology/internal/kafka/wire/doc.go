@@ -23,14 +23,15 @@
 //
 // The subscription of a member says how much it has of the state of tasks (for the
 // runner, the sum of the changelog offsets that its rows stand for), the assignment which
-// tasks it stands by for. A number is that of a task, its partition; they go up.
+// tasks it stands by for, and whether it is to let go of something that another waits for
+// and then join again. A number is that of a task, its partition; they go up.
 //
 //	            +---+-----------+---------------------------------+
 //	subscription| 1 | uvarint n | n x {number uvarint,            |
 //	            |   |           |      amount uvarint, 1 or more} |
 //	            +---+-----------+---------------------------------+
 //	            +---+-----------+---------------------------------+
-//	assignment  | 1 | uvarint n | n x number uvarint              |
+//	assignment  | 1 | uvarint n | n x number uvarint, gives 0/1   |
 //	            +---+-----------+---------------------------------+
 //
 // A member whose user data cannot be read has no state and is no standby; an assignment
@@ -85,6 +86,9 @@
 //   - The order in a rebalance: Assigned of the new generation first, then Revoked of
 //     what left, then the next join. The commits inside Revoked need the new
 //     generation. Standby is told before Revoked: what is let go may stay warm.
+//   - A static member that is back gets the assignment of the generation that goes on, as
+//     it was stored. If it was to let go of something and ended before it joined again,
+//     nobody else would: so the assignment says it, not what the member remembers.
 //   - sarama bounds decompressed batches by a global of its own; the first New sets
 //     it, if nobody did.
 package wire

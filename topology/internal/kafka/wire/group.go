@@ -95,7 +95,7 @@ func (g *group) Run(ctx context.Context, h kafka.GroupHandler) error {
 			h.Revoked(revoked)
 		}
 		why := verdictRejoin
-		if len(revoked) == 0 {
+		if len(revoked) == 0 && !got.Gives {
 			why = g.stay(ctx, beat, m)
 		}
 		if ctx.Err() != nil && why != verdictLost {

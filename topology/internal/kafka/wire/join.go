@@ -108,9 +108,9 @@ func (g *group) joinAndSync(ctx context.Context, c *conn, m *membership, h kafka
 	if err != nil {
 		return none, 0, fmt.Errorf("%w: what the leader sent cannot be read: %w", errAssignment, err)
 	}
-	got := assign.Share{Partitions: partitionsOf(assignment.Topics)}
-	// A leader of another version may have written it otherwise: then there are none.
-	got.Standby, _ = decodeStandby(assignment.UserData)
+	// A leader of another version may have written it otherwise: then there is nothing.
+	got, _ := decodeShare(assignment.UserData)
+	got.Partitions = partitionsOf(assignment.Topics)
 	return got, sarama.ErrNoError, nil
 }
 
@@ -163,7 +163,7 @@ func (g *group) lead(ctx context.Context, joined *sarama.JoinGroupResponse, sync
 		for _, tp := range share.Partitions {
 			topics[tp.Topic] = append(topics[tp.Topic], tp.Partition)
 		}
-		given := &sarama.ConsumerGroupMemberAssignment{Topics: topics, UserData: appendStandby(nil, share.Standby)}
+		given := &sarama.ConsumerGroupMemberAssignment{Topics: topics, UserData: appendShare(nil, share)}
 		if err := sync.AddGroupAssignmentMember(id, given); err != nil {
 			return fmt.Errorf("%w: %w", errAssignment, err)
 		}

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+
+	"github.com/streamrun/streamrun/topology/internal/kafka/assign"
 )
 
 // userDataFormat is the first byte of the user data of a subscription and of an
@@ -40,27 +42,30 @@ func decodeState(b []byte) (map[int32]int64, error) {
 	return state, nil
 }
 
-// appendStandby appends the user data of an assignment: the numbers of tasks to stand by
-// for, which are sorted.
-func appendStandby(b []byte, numbers []int32) []byte {
-	b = binary.AppendUvarint(append(b, userDataFormat), uint64(len(numbers)))
-	for _, n := range numbers {
+// appendShare appends the user data of an assignment: all of a share but its partitions.
+func appendShare(b []byte, s assign.Share) []byte {
+	gives := byte(0)
+	if s.Gives {
+		gives = 1
+	}
+	b = binary.AppendUvarint(append(b, userDataFormat), uint64(len(s.Standby)))
+	for _, n := range s.Standby {
 		b = binary.AppendUvarint(b, uint64(n))
 	}
-	return b
+	return append(b, gives)
 }
 
-// decodeStandby reads what appendStandby wrote.
-func decodeStandby(b []byte) ([]int32, error) {
+// decodeShare reads what appendShare wrote.
+func decodeShare(b []byte) (s assign.Share, err error) {
 	r := reader{b: b}
-	var numbers []int32
 	for range r.count() {
-		numbers = append(numbers, r.number())
+		s.Standby = append(s.Standby, r.number())
 	}
+	s.Gives = r.uvarint(0, 1) == 1
 	if err := r.end(); err != nil {
-		return nil, fmt.Errorf("kafka/wire: decoding the tasks to stand by for: %w", err)
+		return assign.Share{}, fmt.Errorf("kafka/wire: decoding the user data of an assignment: %w", err)
 	}
-	return numbers, nil
+	return s, nil
 }
 
 // reader reads user data; after its first error it reads zeros.

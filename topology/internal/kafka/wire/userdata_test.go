@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/kafka/assign"
 	"github.com/streamrun/streamrun/topology/internal/record"
 )
 
@@ -36,27 +37,27 @@ func TestUserDataGolden(t *testing.T) {
 	if diff := cmp.Diff(state, got); err != nil || diff != "" {
 		t.Errorf("state: %v %s", err, diff)
 	}
-	numbers := []int32{0, 7, 300}
-	want = golden(t, "userdata-standby.hex")
-	if got := appendStandby(nil, numbers); !bytes.Equal(got, want) {
-		t.Errorf("standby: % x, want % x", got, want)
+	share := assign.Share{Standby: []int32{0, 7, 300}, Gives: true}
+	want = golden(t, "userdata-share.hex")
+	if got := appendShare(nil, share); !bytes.Equal(got, want) {
+		t.Errorf("share: % x, want % x", got, want)
 	}
-	stand, err := decodeStandby(want)
-	if diff := cmp.Diff(numbers, stand); err != nil || diff != "" {
-		t.Errorf("standby: %v %s", err, diff)
+	told, err := decodeShare(want)
+	if diff := cmp.Diff(share, told); err != nil || diff != "" {
+		t.Errorf("share: %v %s", err, diff)
 	}
 }
 
 func TestUserDataOfAnotherKindIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"userdata-state.hex", "userdata-standby.hex"} {
+	for _, name := range []string{"userdata-state.hex", "userdata-share.hex"} {
 		whole := golden(t, name)
 		decode := func(b []byte) error {
 			if name == "userdata-state.hex" {
 				_, err := decodeState(b)
 				return err
 			}
-			_, err := decodeStandby(b)
+			_, err := decodeShare(b)
 			return err
 		}
 		must(t, decode(whole))
@@ -90,14 +91,14 @@ func TestUserDataOfAnotherKindIsRefused(t *testing.T) {
 
 func FuzzDecodeUserData(f *testing.F) {
 	f.Add(golden(f, "userdata-state.hex"))
-	f.Add(golden(f, "userdata-standby.hex"))
+	f.Add(golden(f, "userdata-share.hex"))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if s, err := decodeState(b); err == nil && !bytes.Equal(appendState(nil, s), b) {
 			t.Errorf("% x is read as %v", b, s)
 		}
-		if n, err := decodeStandby(b); err == nil && !bytes.Equal(appendStandby(nil, n), b) {
-			t.Errorf("% x is read as %v", b, n)
+		if s, err := decodeShare(b); err == nil && !bytes.Equal(appendShare(nil, s), b) {
+			t.Errorf("% x is read as %v", b, s)
 		}
 	})
 }
