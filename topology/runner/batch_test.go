@@ -176,7 +176,7 @@ func TestWhatStandsBeforeASkippedBatchIsConsumedFirst(t *testing.T) {
 	s.take(&kafka.Fetched{Records: []record.Record{{Key: []byte("k"), Value: []byte("v")}}, Next: 2, LastStable: 9})
 	s.broken = 5
 	for _, want := range []struct{ position, next, broken int64 }{{2, 2, 5}, {5, 5, 0}} {
-		if what, _, _, err := o.step(1); what != changed || err != nil {
+		if what, _, _, err := o.step(1, 1); what != changed || err != nil {
 			t.Fatalf("did %d, %v", what, err)
 		}
 		if p := o.task.Positions()[0]; p != want.position || s.next != want.next || s.broken != want.broken {

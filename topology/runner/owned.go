@@ -2,6 +2,7 @@ package runner
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/streamrun/streamrun/statestore"
 	"github.com/streamrun/streamrun/topology/internal/kafka"
@@ -31,8 +32,8 @@ type owned struct {
 	sources  []source
 	openings int  // how often it was opened: answers to an earlier one are not its own
 	more     bool // the last step was ended by its budget
-	full     bool // its batch is to be committed before what waits goes on
-	stuck    bool // nothing goes on before that, or before more is fetched
+	drained  int  // events that waited and were let go, which no commit has yet
+	stuck    bool // nothing goes on before a commit, or before more is fetched
 	ticked   int64
 
 	seen   *metrics.Task
@@ -61,7 +62,7 @@ func (o *owned) open(wall int64) error {
 			return err
 		}
 	}
-	o.more, o.full, o.stuck = true, false, false // a drain that was possible when it ended may be left
+	o.more, o.drained, o.stuck = true, 0, false // a drain that was possible when it ended may be left
 	o.sources = make([]source, len(starts))
 	for i, s := range starts {
 		o.sources[i] = source{TopicPartition: record.TopicPartition{Topic: o.plan.Sources[i], Partition: o.Partition}, next: s.Offset}
@@ -123,15 +124,31 @@ const (
 	changed
 )
 
-// step steps the task once, if there is reason to. records and bytes are what it
-// consumed, or let go of what waited: what makes its batch grow.
-func (o *owned) step(wall int64) (what did, records, bytes int, err error) {
+// full reports whether the batch has as much of a drain as it may.
+func (o *owned) full(drain int) bool { return o.drained >= drain }
+
+// budget is that of a step which takes records if it can. An eighth of it goes into the
+// drain; where less than that is left of what may, it has just enough for the records,
+// of which one takes two.
+func (o *owned) budget(drain int) int {
+	n := 0
+	for i := range o.sources {
+		n += len(o.sources[i].input().Records)
+	}
+	return min(max(8*(drain-o.drained), 2*n+2*n/7+1), stepBudget)
+}
+
+// step steps the task once, if there is reason to. drain is how many events that
+// waited may go into its batch; when they have, only records go on, and what goes with
+// them. records and bytes are what it consumed, or let go of what waited: what makes its
+// batch grow.
+func (o *owned) step(wall int64, drain int) (what did, records, bytes int, err error) {
 	if o.stuck {
 		return nothing, 0, 0, nil
 	}
 	due, armed := o.task.Due()
 	clock := o.clock.Advance(wall, due, armed)
-	st := task.Step{Clock: clock, Wall: wall, Budget: stepBudget}
+	st := task.Step{Clock: clock, Wall: wall, Budget: o.budget(drain)}
 	over, broken := o.skip()
 	switch {
 	case broken:
@@ -141,6 +158,8 @@ func (o *owned) step(wall int64) (what did, records, bytes int, err error) {
 		for i := range o.sources {
 			st.Inputs[i] = o.sources[i].input()
 		}
+	case o.full(drain):
+		return nothing, 0, 0, nil
 	case o.more:
 		st.Kind = task.StepMore
 	case armed && due <= clock && o.ticked < clock:
@@ -157,8 +176,10 @@ func (o *owned) step(wall int64) (what did, records, bytes int, err error) {
 		s := &o.sources[over.Source]
 		s.next, s.broken = over.To, 0
 	} else {
-		o.more, o.full, o.stuck = res.More, res.Full, res.Full && !res.Changed
+		o.more = res.More
 	}
+	o.drained += res.Left.Events
+	o.stuck = o.full(drain) && !slices.ContainsFunc(res.Consumed, func(n int) bool { return n > 0 })
 	records, bytes = res.Left.Events, res.Left.Bytes
 	for i := range o.sources {
 		s := &o.sources[i]
@@ -182,7 +203,7 @@ func (o *owned) step(wall int64) (what did, records, bytes int, err error) {
 
 // take takes what is to be committed.
 func (o *owned) take() *task.Batch {
-	o.full, o.stuck = false, false
+	o.drained, o.stuck = 0, false
 	return o.task.Take()
 }
 

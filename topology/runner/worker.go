@@ -269,13 +269,13 @@ func (w *worker) step() (stepped bool) {
 		if w.decide.Full() {
 			return false
 		}
-		did, records, bytes, err := o.step(wall.UnixMilli())
+		did, records, bytes, err := o.step(wall.UnixMilli(), w.decide.Drain())
 		if err != nil {
 			w.failTask(o, err)
 			continue
 		}
 		w.decide.Stepped(o.Holding, records, bytes, did == changed, wall)
-		if o.full {
+		if o.more && o.full(w.decide.Drain()) {
 			w.decide.Awaited()
 		}
 		stepped = stepped || did != nothing

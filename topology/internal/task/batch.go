@@ -92,7 +92,6 @@ func (t *Task) Take() *Batch {
 		return nil
 	}
 	t.commit++
-	t.consumed, t.drained = 0, 0
 	b := &Batch{
 		Task: t.name, Number: t.commit, Output: t.outputs, DeadLetters: t.letters, Alarms: t.alarms, Strays: t.strays, Decided: t.decisions.take(),
 		Dispositions: t.Dispositions(), plan: t.plan, partition: t.partition,

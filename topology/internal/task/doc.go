@@ -67,9 +67,9 @@
 //   - A step goes on with the drains that earlier ones left for an eighth of its budget,
 //     and then takes records, whose own drains are left to the next step. A record
 //     of an entity that is not done joins what waits, which lets two more go, or, where
-//     that would decide otherwise (Machine.Next), the step ends in front of it. A batch
-//     has no more of what waited than 8192 events beside as many as it consumed. How much
-//     is drained when thus follows from the budgets, slices and commits in the journal.
+//     that would decide otherwise (Machine.Next), the step ends in front of it. How much
+//     is drained when thus follows from the budgets and slices in the journal; whoever
+//     steps bounds what a batch has of it.
 //   - Slots own their bytes: a Batch encodes them into its own arena, so that the
 //     next step may write on while the transaction ends.
 package task

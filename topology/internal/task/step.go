@@ -33,7 +33,6 @@ type Input struct {
 type Result struct {
 	Changed  bool  // there is something to commit
 	More     bool  // the budget ended it: StepMore goes on
-	Full     bool  // the batch has about as much of what was left as it may: a Take lets more go on
 	Consumed []int // records per source; the others are to be offered again
 	// Left has what earlier steps had left and this one saw to: events and their bytes.
 	// The batch grows by them as by what is consumed.
@@ -101,7 +100,6 @@ func (t *Task) Step(s Step) (res Result, err error) {
 		err = fmt.Errorf("task %s: unknown kind of step %d", t.name, s.Kind)
 	}
 	res.Changed, res.More, res.Paused, res.Left = t.changed, t.more, t.paused, t.left
-	res.Full = t.machine != nil && t.room() < backlogShare(s.Budget) && !t.machine.Together() && t.machine.Owes()
 	switch {
 	case t.changed:
 		t.reopened = false
@@ -152,7 +150,6 @@ func (t *Task) records(inputs []Input, consumed []int) error {
 			continue
 		}
 		t.budget--
-		t.consumed++
 		consumed[source]++
 		t.streamTime = max(t.streamTime, rec.Timestamp)
 		t.changed = true
@@ -252,24 +249,14 @@ func (t *Task) run(source int) {
 }
 
 // share is the part of a step's budget that goes into what earlier inputs left: an
-// eighth, however much that is, so that the records of others do not wait for it, and
-// no more than the batch may have, so that they do not wait for its commit. Entities
-// that act on each other wait for all of it.
+// eighth, however much that is, so that the records of others do not wait for it.
+// Entities that act on each other wait for all of it.
 func (t *Task) share(budget int) int {
 	if t.machine == nil || t.machine.Together() {
 		return budget
 	}
-	return min(backlogShare(budget), t.room())
+	return (budget + 7) / 8
 }
-
-func backlogShare(budget int) int { return (budget + 7) / 8 }
-
-// drainMax is how many events that waited go into a batch, beside as many as it has
-// consumed.
-const drainMax = 8192
-
-// room is how many more events that waited may go into the batch.
-func (t *Task) room() int { return max(0, drainMax+t.consumed-t.drained) }
 
 // drainAhead is how many more decisions go into the backlog for a record that joins it,
 // so that it becomes smaller however fast its entity's records come.
@@ -299,7 +286,6 @@ func (t *Task) decide() bool {
 		case !inHand:
 			t.backlog--
 			if d.Event != nil {
-				t.drained++
 				t.left.Events++
 				t.left.Bytes += len(d.Event.Payload)
 			}

@@ -73,8 +73,6 @@ type Task struct {
 	pool      [][]byte
 	spare     []lists
 	steps     []JournalStep
-	consumed  int // records
-	drained   int // events that waited and were decided
 	scratch   []byte
 	key       []byte
 }

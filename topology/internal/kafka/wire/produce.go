@@ -14,6 +14,11 @@ import (
 	"github.com/streamrun/streamrun/topology/internal/record"
 )
 
+// turnRecords is how many outputs of each slice Produce puts into batches before it sends:
+// enough that the batches of one partition are in few requests with those of others, since
+// a broker sees to the requests of a connection one after the other.
+const turnRecords = 4 * batchRecords
+
 // requestBytes bounds one Produce request, unless one batch is larger.
 const requestBytes = 8 << 20
 
@@ -27,7 +32,7 @@ type flight struct {
 	err      error
 }
 
-// Produce implements kafka.Producer. It fills a batch from each slice in turn, so that
+// Produce implements kafka.Producer. It fills batches from each slice in turn, so that
 // a request has something for many partitions, and sends them before it fills more.
 func (p *producer) Produce(ctx context.Context, outputs ...[]record.Output) error {
 	if err := p.usable("producing"); err != nil {
@@ -48,11 +53,11 @@ func (p *producer) Produce(ctx context.Context, outputs ...[]record.Output) erro
 	if err := p.enlist(ctx, fresh); err != nil {
 		return p.note(fmt.Errorf("kafka/wire: producing: %w", err))
 	}
-	for from := 0; from < longest; from += batchRecords {
+	for from := 0; from < longest; from += turnRecords {
 		for _, slice := range outputs {
-			p.fill(slice[min(from, len(slice)):min(from+batchRecords, len(slice))])
+			p.fill(slice[min(from, len(slice)):min(from+turnRecords, len(slice))])
 		}
-		if from+batchRecords >= longest {
+		if from+turnRecords >= longest {
 			for _, box := range p.order {
 				box.seal()
 			}

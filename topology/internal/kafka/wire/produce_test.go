@@ -346,3 +346,38 @@ func TestCountsTheBatchesThatAreSentAgain(t *testing.T) {
 		t.Errorf("%d were sent again, not 3", n)
 	}
 }
+
+// The batches of partitions that are written to in turn go in the same requests, since a
+// broker takes its time for each of them.
+func TestBatchesOfManyPartitionsShareRequests(t *testing.T) {
+	t.Parallel()
+	var requests atomic.Int64
+	b := start(t, embedded.Options{Tap: func(e embedded.Event) embedded.Verdict {
+		if e.Moment == embedded.Received && e.Request == embedded.Produce {
+			requests.Add(1)
+		}
+		return embedded.Pass
+	}})
+	c := cluster1(t, b)
+	newTopic(t, c, "events", 3)
+	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer"})
+	at := func(partition int32) record.Output {
+		return record.Output{TopicPartition: record.TopicPartition{Topic: "events", Partition: partition}, Value: []byte("v")}
+	}
+	commit(t, p, at(0), at(1), at(2)) // the broker knows the producer then
+	before := requests.Load()
+	const batches = 2
+	var twice, once []record.Output
+	for range batches * batchRecords {
+		twice = append(twice, at(0), at(1))
+		once = append(once, at(2))
+	}
+	must(t, p.Begin())
+	must(t, p.Produce(t.Context(), twice, once))
+	_, err := p.Flush(t.Context())
+	must(t, err)
+	must(t, p.End(t.Context(), true))
+	if n := requests.Load() - before; n != batches {
+		t.Errorf("%d requests, want %d", n, batches)
+	}
+}

@@ -43,6 +43,11 @@ type Worker struct {
 	halved  int       // how many times the limits of records and bytes are halved
 	retry   Retry
 	again   time.Time // no commit before it
+
+	drain  int           // what Drain returns
+	before int           // what it returned when the last commit began
+	had    int           // what the commit in flight has of drains; 0: less than it may
+	usual  time.Duration // what a commit takes without much of a drain; 0: none was made
 }
 
 // running is a task that has been restored.
@@ -149,7 +154,7 @@ const (
 
 // NewWorker returns a worker without tasks.
 func NewWorker(l Limits) *Worker {
-	return &Worker{limits: l, restoring: map[Task]uint64{}, mending: map[Task]*mending{}}
+	return &Worker{limits: l, restoring: map[Task]uint64{}, mending: map[Task]*mending{}, drain: leastDrain}
 }
 
 // Take returns what is to be done, in order, and forgets it.
@@ -201,6 +206,38 @@ func (w *Worker) resize(committed bool, took time.Duration) {
 		w.halved = min(w.halved+1, mostHalved)
 	case took < limit/8 && w.halved > 0:
 		w.halved--
+	}
+}
+
+// Bounds of Drain. What cannot be less than the least does not come to a standstill,
+// however slow commits are.
+const (
+	leastDrain = 128
+	mostDrain  = 8192
+)
+
+// Drain returns how many events that waited may go into a batch of a task, of which the
+// commit keeps the records of others waiting.
+func (w *Worker) Drain() int { return w.drain }
+
+// yield has more of what waits go into the next batches when a commit that had all that
+// it may was quick, and less when it was slow: when it took longer than the interval, for
+// which a record waits anyhow, and longer than commits do with the least of a drain.
+func (w *Worker) yield(took time.Duration) {
+	switch {
+	case w.usual == 0 || took < w.usual:
+		w.usual = took
+	case w.had <= leastDrain: // it is not for the drain that it takes longer
+		w.usual += (took - w.usual) / 8
+	}
+	switch slow := took > max(w.limits.Interval, w.limits.Apart); {
+	case slow && (w.had == 0 || took > w.usual+w.usual/4):
+		w.drain = max(w.drain/2, leastDrain)
+	case w.had == 0:
+	case slow:
+		w.drain = min(w.drain+leastDrain/2, mostDrain)
+	default:
+		w.drain = min(w.drain*2, mostDrain)
 	}
 }
 
@@ -279,7 +316,7 @@ func (w *Worker) Stepped(h Holding, records, bytes int, changed bool, now time.T
 	w.bytes += bytes
 }
 
-// Awaited tells that a task goes on only after a commit of what there is.
+// Awaited tells that a drain goes on only after a commit of what there is.
 func (w *Worker) Awaited() { w.awaited = true }
 
 // Failed tells that a task can not go on: what of it is not in a commit is dropped.
@@ -407,6 +444,10 @@ func (w *Worker) Passed(now time.Time) {
 			c.Rest = append(c.Rest, t.Holding)
 		}
 	}
+	if w.had = 0; w.awaited {
+		w.had = max(w.before, w.drain)
+	}
+	w.before = w.drain
 	w.rest()
 	w.began = now
 	w.begin(c)
@@ -453,6 +494,7 @@ func (w *Worker) Ended(out Outcome, now time.Time) Verdict {
 	if out.Fate == Committed {
 		w.retry.Succeeded()
 		w.resize(true, now.Sub(w.began))
+		w.yield(now.Sub(w.began))
 		w.committed(c)
 		return GoOn
 	}
@@ -465,6 +507,7 @@ func (w *Worker) Ended(out Outcome, now time.Time) Verdict {
 		return GoOn
 	}
 	w.resize(false, 0)
+	w.drain = leastDrain
 	again, giveUp := w.retry.Failed(now, w.limits.Patience)
 	if giveUp {
 		return TooLong

@@ -579,3 +579,73 @@ func TestABatchIsAsLargeAsTheBrokerIsQuick(t *testing.T) {
 		}
 	}
 }
+
+// What a batch has of a drain follows how long commits take: all that it may where they
+// are quick; where it is the drain that makes them slow, about as much as costs a quarter
+// of the time; and where they are slow without it, more with each of them.
+func TestADrainYieldsToOthers(t *testing.T) {
+	const least, most = 128, 8192
+	now := time.Unix(1000, 0)
+	a := decide.Holding{Stamp: 1}
+	w := decide.NewWorker(decide.Limits{Interval: 100 * time.Millisecond, Records: 1 << 30, Bytes: 1 << 30, Timeout: 10 * time.Second, Patience: time.Hour})
+	w.Assigned([]decide.Holding{a})
+	w.Restored(a)
+	// commit commits a batch that has of a drain what it may, or nothing.
+	commit := func(drain bool, fixed, each time.Duration) (drained int, took time.Duration) {
+		if drain {
+			drained = w.Drain()
+			w.Awaited()
+		}
+		w.Stepped(a, drained, drained, true, now)
+		if at, _ := w.Wake(); now.Before(at) {
+			now = at
+		}
+		w.Passed(now)
+		took = fixed + time.Duration(drained)*each
+		now = now.Add(took)
+		w.Ended(decide.Outcome{Fate: decide.Committed}, now)
+		return drained, took
+	}
+	for _, c := range []struct {
+		name        string
+		fixed, each time.Duration
+		mean        int           // at least, once it has settled
+		took        time.Duration // at most, then
+	}{
+		{"quick", 2 * time.Millisecond, time.Microsecond, most, 20 * time.Millisecond},
+		{"slow", 400 * time.Millisecond, 0, 3000, 400 * time.Millisecond},
+		{"slow for what it has", 200 * time.Millisecond, 100 * time.Microsecond, 350, 265 * time.Millisecond},
+		{"very slow for it", 200 * time.Millisecond, 2 * time.Millisecond, least, 600 * time.Millisecond},
+		{"quick again", 2 * time.Millisecond, time.Microsecond, most, 20 * time.Millisecond},
+	} {
+		for range 20 {
+			commit(false, c.fixed, c.each)
+		}
+		sum, n := 0, 0
+		for i := range 100 {
+			drained, took := commit(true, c.fixed, c.each)
+			if drained < least || drained > most {
+				t.Fatalf("%s: a batch may have %d", c.name, drained)
+			}
+			if took > c.took {
+				t.Errorf("%s: commit %d, with %d, takes %v", c.name, i, drained, took)
+			}
+			if i >= 10 {
+				sum, n = sum+drained, n+1
+			}
+		}
+		t.Logf("%s: %d in a batch", c.name, sum/n)
+		if mean := sum / n; mean < c.mean {
+			t.Errorf("%s: %d in a batch, want %d", c.name, mean, c.mean)
+		}
+	}
+	for range 3 {
+		w.Stepped(a, 1, 1, true, now)
+		now = now.Add(time.Minute)
+		w.Passed(now)
+		w.Ended(decide.Outcome{Fate: decide.Aborted}, now)
+	}
+	if n := w.Drain(); n != least {
+		t.Errorf("after commits that failed a batch may have %d", n)
+	}
+}
