@@ -18,7 +18,7 @@ import (
 const (
 	// protocol names our assignor; members of a group must have one in common.
 	protocol = "streamrun-cooperative"
-	// recount is how often the leader looks whether a topic has appeared.
+	// recount is how often a member looks whether a topic has more partitions.
 	recount = 5 * time.Second
 )
 
@@ -62,8 +62,7 @@ func (g *group) Close() error {
 type membership struct {
 	kafka.Member
 	owned  []record.TopicPartition // assigned and not revoked, sorted
-	leader bool
-	counts map[string]int32 // partitions of the topics, as the leader assigned them
+	counts map[string]int32        // partitions of the topics, as they were when it last looked
 }
 
 // Run implements kafka.Group. It is called once at a time.
@@ -74,6 +73,13 @@ func (g *group) Run(ctx context.Context, h kafka.GroupHandler) error {
 	defer g.running.Unlock()
 	m := &membership{Member: kafka.Member{InstanceID: g.opts.InstanceID, Generation: -1}}
 	k := &coordinator{route: g.joins, kind: sarama.CoordinatorGroup, key: g.opts.Group}
+	m.counts = make(map[string]int32, len(g.opts.Topics))
+	for _, t := range g.opts.Topics {
+		m.counts[t] = 0
+	}
+	if counts, err := g.count(ctx, g.opts.Topics); err == nil { // else it is another count later
+		m.counts = counts
+	}
 	for {
 		got, err := g.enter(ctx, k, m, h)
 		if err != nil {
@@ -146,10 +152,10 @@ func (g *group) stay(ctx context.Context, beat *beating, m *membership) verdict 
 		case <-g.joins.done:
 			return verdictRejoin
 		case <-tick.C:
-			if !m.leader {
-				continue
-			}
+			// Every member looks, and not the leader alone: a static one that is back is not
+			// told that it still leads, and for the others to join again changes nothing.
 			if counts, err := g.count(ctx, topicsOf(m.counts)); err == nil && !maps.Equal(counts, m.counts) {
+				m.counts = counts
 				return verdictRejoin
 			}
 		}

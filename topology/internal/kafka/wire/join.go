@@ -84,12 +84,12 @@ func (g *group) joinAndSync(ctx context.Context, c *conn, m *membership, h kafka
 	if joined.Err != sarama.ErrNoError {
 		return none, joined.Err, nil
 	}
-	m.ID, m.Generation, m.leader = joined.MemberId, joined.GenerationId, joined.LeaderId == joined.MemberId
+	m.ID, m.Generation = joined.MemberId, joined.GenerationId
 
 	sync := &sarama.SyncGroupRequest{
 		Version: 4, GroupId: g.opts.Group, MemberId: m.ID, GroupInstanceId: instance, GenerationId: m.Generation,
 	}
-	if m.leader {
+	if joined.LeaderId == joined.MemberId {
 		if err := g.lead(ctx, joined, sync, m); err != nil {
 			return none, 0, err
 		}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/IBM/sarama"
+
 	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/kafka/kafkatest"
 	"github.com/streamrun/streamrun/topology/internal/record"
@@ -164,6 +166,53 @@ func TestRealClusterNamesARecordLargerThanASegment(t *testing.T) {
 	}
 	must(t, p.End(t.Context(), false))
 	commit(t, p, ok)
+}
+
+// A topic that grows is noticed by a group whose leader, a static member, was started
+// again: the broker does not tell it that it leads.
+func TestRealClusterGrowsUnderAMemberThatIsBack(t *testing.T) {
+	c := realCluster(t, os.Getenv(realUser), security.Secret{Env: realPassword})
+	a, err := c.Admin()
+	must(t, err)
+	topic := rand.Text()
+	must(t, a.Create(t.Context(), kafka.Topic{Name: topic, Partitions: 1}))
+	told := make(chan string, 100)
+	next := func(want string) {
+		t.Helper()
+		select {
+		case got := <-told:
+			if got != want {
+				t.Fatalf("told %q, want %q", got, want)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("not told %q", want)
+		}
+	}
+	start := func() (stop func()) {
+		g, err := c.Group(kafka.GroupOptions{Group: topic, InstanceID: "static", Topics: []string{topic}, SessionTimeout: 30 * time.Second})
+		must(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- g.Run(ctx, handler(told)) }()
+		return func() { cancel(); must(t, <-done) }
+	}
+	stop := start()
+	next("assigned 1")
+	stop()
+	next("revoked 1")
+	stop = start()
+	next("assigned 1")
+	leader, err := a.(*admin).route.controller(t.Context())
+	must(t, err)
+	grown, err := ask(t.Context(), leader, (*sarama.Broker).CreatePartitions, &sarama.CreatePartitionsRequest{
+		TopicPartitions: map[string]*sarama.TopicPartition{topic: {Count: 2}}, Timeout: 10 * time.Second,
+	})
+	must(t, err)
+	if e := grown.TopicPartitionErrors[topic]; e == nil || e.Err != sarama.ErrNoError {
+		t.Fatal(e)
+	}
+	next("assigned 2")
+	stop()
 }
 
 // nobodyTold is the handler of a member that never joins.
