@@ -19,7 +19,7 @@ const (
 	writeBehind = time.Second
 	// writing is how long it may take an instance to hear of a commit, to begin to write
 	// when it is time, and to write, where it has a processor for it.
-	writing = 200 * time.Millisecond
+	writing = 100 * time.Millisecond
 	// growthEvery is how often growth looks.
 	growthEvery = 50 * time.Millisecond
 )

@@ -99,12 +99,6 @@ func (p *process) restored() ([]restore, time.Time) {
 	return slices.Clone(p.restores), p.ran
 }
 
-// had reports whether the process had restored a task by a time.
-func (p *process) had(task string, by time.Time) bool {
-	all, _ := p.restored()
-	return slices.ContainsFunc(all, func(r restore) bool { return r.Task == task && r.at.Before(by) })
-}
-
 // since returns how many records of a task the process restored at a time or later.
 func (p *process) since(task string, at time.Time) (n int64) {
 	all, _ := p.restored()

@@ -59,23 +59,19 @@ func (d *drill) sayRestores() {
 // judgeRestore judges what a life restored of a task that the life before it had: what
 // came into the topics since the last write that must have ended, and, if that one had
 // not restored the task by then, what it restored, which need not be on disk either.
+// That goes for a task without a directory too: it had no time for one.
 func (d *drill) judgeRestore(l *life, r *restore) (said string, fits bool) {
-	partition, written := partitionOf(r.Task), d.growth.committed(l.frozen)
-	if r.Checkpoint == "" {
-		said = fmt.Sprintf("had no directory, %d records restored", r.Records)
-		// Of nothing there is no checkpoint, nor of what was aborted.
-		if d.store == string(runner.Badger) && r.Records > 0 && l.before.had(r.Task, written) && d.growth.had(partition, written) > 0 {
-			return said + ": IT SHOULD HAVE ONE", false
-		}
-		return said, true
-	}
-	grown, looked := d.growth.between(partition, written, l.killed)
+	written := d.growth.committed(l.frozen)
+	grown, looked := d.growth.between(partitionOf(r.Task), written, l.killed)
 	again := l.before.since(r.Task, written)
 	said = fmt.Sprintf("restored %d records; %d were written in the %v before", r.Records, grown, l.killed.Sub(written).Round(time.Millisecond))
 	if again > 0 {
 		said += fmt.Sprintf(", and %d restored", again)
 	}
-	if !looked || r.Records > grown+again {
+	if r.Checkpoint == "" {
+		said = "had no directory and " + said
+	}
+	if d.store == string(runner.Badger) && (!looked || r.Records > grown+again) {
 		return said + ": TOO MUCH", false
 	}
 	return said, true
