@@ -135,3 +135,18 @@ func (h handler) Lost(parts []record.TopicPartition) { h <- fmt.Sprint("lost ", 
 func (h handler) State() map[int32]int64 { return nil }
 
 func (h handler) Standby([]int32) {}
+
+// Somebody else's consumers in the group are named as what they are.
+func TestConsumersOfAnotherKindInTheGroupAreNamed(t *testing.T) {
+	t.Parallel()
+	b := start(t, embedded.Options{})
+	c := cluster1(t, b)
+	newTopic(t, c, "t", 1)
+	b.Fault(embedded.Fault{Request: embedded.JoinGroup, Group: "g", Code: 23, Count: -1})
+	g, err := c.Group(kafka.GroupOptions{Group: "g", Topics: []string{"t"}})
+	must(t, err)
+	err = g.Run(t.Context(), handler(make(chan string, 9)))
+	if err == nil || !strings.Contains(err.Error(), "consumers of another kind are in the group") || !strings.Contains(err.Error(), "code 23") {
+		t.Errorf("it ended with %v", err)
+	}
+}

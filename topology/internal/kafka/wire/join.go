@@ -46,6 +46,8 @@ func (g *group) enter(ctx context.Context, k *coordinator, m *membership, h kafk
 			g.lose(m, h)
 		case code == sarama.ErrFencedInstancedId:
 			return none, fmt.Errorf("another process runs as instance %s: %w", g.opts.InstanceID, kafka.ErrUnknownMember)
+		case code == sarama.ErrInconsistentGroupProtocol:
+			return none, fmt.Errorf("joining: consumers of another kind are in the group, which is the app's alone; stop them, or give the app another name: %w", mapped(code))
 		case staleCoordinator(code):
 			k.addr = ""
 		default:
