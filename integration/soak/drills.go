@@ -56,6 +56,12 @@ func drills(tool, dir, feed string) []drill {
 	goRun("torture: timeout", 15, "run", "./integration/torture", "timeout", "-seed", "11")
 	torture("truncate")
 	torture("disk")
+	drain := func(name string, lines int, flags ...string) {
+		goRun("torture: drain, "+name, lines, append([]string{"run", "./integration/torture", "drain"}, flags...)...)
+	}
+	drain("1,000,000 held", 4)
+	drain("1,000,000 held, a hot key", 4, "-hot")
+	drain("50,000 held, a slow broker", 3, "-held", "50000", "-delay", "100ms")
 	goRun("mutants: all sets", 1, "run", "./integration/mutants")
 	return runs
 }

@@ -75,6 +75,7 @@ type said struct {
 	Phase runner.Phase `json:"phase"`
 	Tasks int          `json:"tasks"`
 	Last  restored     `json:"last"`
+	Drain drainSaid    `json:"drain"` // of the app of drain
 }
 
 // restored is how a task was restored.
@@ -110,7 +111,7 @@ func runApp(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		if s.Restored.Refused != nil {
 			last.Refused = s.Restored.Refused.Error()
 		}
-		_ = out.Encode(said{s.Phase, s.Tasks, last})
+		_ = out.Encode(said{Phase: s.Phase, Tasks: s.Tasks, Last: last})
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

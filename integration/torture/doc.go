@@ -11,6 +11,9 @@
 //	go run ./integration/torture timeout       # transaction requests time out, applied or not
 //	go run ./integration/torture truncate      # records are deleted that were not read
 //	go run ./integration/torture disk          # directories are lost, flipped, cut
+//	go run ./integration/torture drain         # a million events wait behind one hole
+//	go run ./integration/torture drain -hot    # likewise, and more of them come
+//	go run ./integration/torture drain -held 50000 -delay 100ms  # likewise, a slow broker
 //
 // The cluster is an embedded broker, with -nodes a real one that is started for the
 // run, with -brokers or KAFKA_BROKERS one that is there. The app (the hidden verb
@@ -22,6 +25,12 @@
 // It prints its seed, the faults one by one, a row for each partition, and at the end why
 // not, if the judgement is no. Exit codes: 0; 1 it could not be run; 2 wrong use; 3 the
 // judgement is no.
+//
+// drain breaks nothing. It lets events wait behind one hole, fills it, and judges four
+// things: others come out no more than half as late again (p99) as without the drain; an
+// event takes no more than twice of a processor as behind holes of 1000; the member keeps
+// its place in the group; the live heap stays within what package runner says of memory.
+// It runs on the embedded broker alone.
 //
 // # Invariants
 //

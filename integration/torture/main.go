@@ -56,17 +56,32 @@ func (o *options) app() string { return fmt.Sprintf("torture-%x", o.seed) }
 
 // run is the program.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	if len(args) > 0 && args[0] == "app" {
+	verb := ""
+	if len(args) > 0 {
+		verb = args[0]
+	}
+	switch verb {
+	case "app":
 		return runApp(args[1:], stdin, stdout, stderr)
+	case "drain-app":
+		return runDrainApp(args[1:], stdin, stdout, stderr)
+	case "drain":
+		o, err := parseDrain(args[1:], stderr)
+		return judge(err, stderr, func() (bool, error) { return tortureDrain(ctx, o, stdout) })
 	}
 	o, err := parse(args, stderr)
-	if err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(stderr, err)
+	return judge(err, stderr, func() (bool, error) { return torture(ctx, o, stdout, stderr) })
+}
+
+// judge runs a drill that was not asked for wrongly, and returns the exit code.
+func judge(wrong error, stderr io.Writer, drill func() (ok bool, err error)) int {
+	if wrong != nil {
+		if !errors.Is(wrong, flag.ErrHelp) {
+			fmt.Fprintln(stderr, wrong)
 		}
 		return exitUsage
 	}
-	ok, err := torture(ctx, o, stdout, stderr)
+	ok, err := drill()
 	switch {
 	case err != nil:
 		fmt.Fprintln(stderr, err)
@@ -94,7 +109,7 @@ func eventsOf(verb string) int {
 func parse(args []string, stderr io.Writer) (*options, error) {
 	known := []string{"kill9", "stop", "storm", "leader", "coordinator", "timeout", "truncate", "disk"}
 	if len(args) == 0 || !slices.Contains(known, args[0]) {
-		return nil, fmt.Errorf("usage: torture %s [flags]; -h after a verb shows them", strings.Join(known, "|"))
+		return nil, fmt.Errorf("usage: torture %s|drain [flags]; -h after a verb shows them", strings.Join(known, "|"))
 	}
 	o := &options{verb: args[0]}
 	flags := flag.NewFlagSet("torture "+o.verb, flag.ContinueOnError)

@@ -12,7 +12,7 @@ import (
 
 // TestMain lets the test's program be the app's process as well.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "app" {
+	if len(os.Args) > 1 && (os.Args[1] == "app" || os.Args[1] == "drain-app") {
 		os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
@@ -58,6 +58,8 @@ func TestWhatCannotBeRunIsRefused(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"", "usage: torture"},
 		{"burn", "usage: torture"},
+		{"drain -held 10", "at least"},
+		{"drain now", `what is "now"`},
 		{"kill9 now", `what is "now"`},
 		{"kill9 -kills 0", "at least 1"},
 		{"kill9 -nodes 2", "a cluster has 1 or 3"},

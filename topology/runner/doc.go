@@ -53,6 +53,24 @@
 // down to the 128 and two events for every seven records that came. So a slow broker makes
 // the drain slow, not the others.
 //
+// # Memory
+//
+// The live heap of an instance is at most about the sum of
+//
+//	each event that is held       640 bytes, and 3 times key, value and headers
+//	each worker                   400 MiB: two batches, one of which is on its way, of
+//	                              120,000 records or 24 MiB of input, at 512 bytes a record
+//	                              and 3 times the input, and 128 MiB of what is produced
+//	each source partition         4 MiB: 1 MiB that waits and an answer, decoded
+//	each task, under Badger       StoreMemory; under Memory, its state
+//
+// A worker comes near that only while it catches up; handlers that write much more than
+// they read add to it. The events held are no more than max_held for each entity that
+// waits, and than what comes in max_wait; the metric records_held has how many there are.
+// Until a collection the garbage is as much again (GOGC=100), so the process takes twice
+// the live heap, or what GOMEMLIMIT says. "torture drain" in integration holds an app to
+// this.
+//
 // # Invariants
 //
 //	N1. Rows are given to a backend only after the transaction that carries them is
