@@ -617,7 +617,15 @@ func standbyUntilAssigned(x *bench) {
 	const partitions = 4
 	c := x.crew(partitions, 1)
 	c.standbys = 1
-	a := c.join("a", "", nil)
+	// a lets go when b was told of this generation: else b may be told of the next one alone.
+	heard := func() bool {
+		return slices.ContainsFunc(c.history(), func(t told) bool { return t.who == "b" && t.what == "standby" })
+	}
+	a := c.join("a", "", func() {
+		for limit := time.Now().Add(prompt); !heard() && time.Now().Before(limit); {
+			<-time.After(5 * time.Millisecond)
+		}
+	})
 	a.hasAll(partitions)
 	b := c.join("b", "", nil)
 	_, parts := b.has("half of the tasks", func(parts []record.TopicPartition) bool { return len(parts) == partitions/2 })
