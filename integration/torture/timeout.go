@@ -218,8 +218,8 @@ func (d *drill) timeout(ctx context.Context, i int) error {
 	}
 	var got cut
 	err = d.until(ctx, d.drain, fmt.Sprintf("a transaction has ended whose %v", next.kind), func() bool {
-		if d.cutter.waits() {
-			d.feed.allowed.Add(int64(d.rate / 100)) // or there is nothing to have a transaction for
+		if sent := d.feed.sent.Load(); d.cutter.waits() && sent >= d.feed.allowed.Load() {
+			d.feed.allowed.Store(sent + int64(d.partitions)) // or there is nothing to have a transaction for
 		}
 		select {
 		case got = <-over:
