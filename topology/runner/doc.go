@@ -48,8 +48,8 @@
 //
 // What a hole let wait goes on in parts when it is filled, a part in each batch, and the
 // batch is committed as soon as it has it: records of other entities wait for the commit
-// of both. A part is at first 128 events, as many as 8192 while commits are quicker than
-// the interval or than with the least of a drain; where they are slower it becomes less,
+// of both. A part is at first 128 events, as many as 8192 while commits take less than half
+// the interval, or no longer than with the least of a drain; else it becomes less,
 // down to the 128 and two events for every seven records that came. So a slow broker makes
 // the drain slow, not the others.
 //

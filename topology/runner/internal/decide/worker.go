@@ -221,8 +221,9 @@ const (
 func (w *Worker) Drain() int { return w.drain }
 
 // yield has more of what waits go into the next batches when a commit that had all that
-// it may was quick, and less when it was slow: when it took longer than the interval, for
-// which a record waits anyhow, and longer than commits do with the least of a drain.
+// it may was quick, and less when it was slow: when it took longer than half the interval
+// (a record waits for the commit in flight and for its own, where without a drain it waits
+// for the interval), and longer than commits do with the least of a drain.
 func (w *Worker) yield(took time.Duration) {
 	switch {
 	case w.usual == 0 || took < w.usual:
@@ -230,7 +231,7 @@ func (w *Worker) yield(took time.Duration) {
 	case w.had <= leastDrain: // it is not for the drain that it takes longer
 		w.usual += (took - w.usual) / 8
 	}
-	switch slow := took > max(w.limits.Interval, w.limits.Apart); {
+	switch slow := took > max(w.limits.Interval, w.limits.Apart)/2; {
 	case slow && (w.had == 0 || took > w.usual+w.usual/4):
 		w.drain = max(w.drain/2, leastDrain)
 	case w.had == 0:
