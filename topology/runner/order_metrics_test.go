@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"log/slog"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -77,5 +78,26 @@ func TestMetricsOfAnOrder(t *testing.T) {
 			t.Errorf("the oldest gap is %v seconds old, %v", s, err)
 		}
 		stop()
+	})
+}
+
+// One line for each commit that dead-letters, with the first of its letters.
+func TestALetterIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newBench(t, 1, mem.Options{})
+		x.topology = inOrder(t)
+		log := &lines{}
+		_, stop := x.observed(Config{Instance: "a", Workers: 1, Logger: slog.New(slog.NewTextHandler(log, nil))})
+		var outputs []record.Output
+		for _, e := range [][2]string{{"a", "1"}, {"b", "?"}, {"c", "!"}} {
+			x.add(&outputs, e[0], e[1])
+		}
+		x.write(outputs)
+		x.drained()
+		stop()
+		want := `level=WARN msg="events are dead-lettered" .*task=in-order_0 letters=2 to=app-in-order-dlq first=events-0@1 node=in-order entity="" reason=invalid_metadata rule=- message=`
+		if n := len(log.find("dead-lettered")); n != 1 || len(log.find(want)) != 1 {
+			t.Errorf("%d lines, none like %s in\n%s", n, want, log.b.String())
+		}
 	})
 }

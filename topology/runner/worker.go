@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/streamrun/streamrun/policies"
 	"github.com/streamrun/streamrun/statestore/badgerdb"
 	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/record"
@@ -369,13 +370,13 @@ func (w *worker) apply(o *owned) {
 	at := slices.IndexFunc(w.txn.parts, func(p part) bool { return p.owner == o })
 	p := &w.txn.parts[at]
 	saw := o.committing(p.batch, p.offsets)
+	w.alarm(p.batch)
 	if err := o.commit(p); err != nil {
 		w.failTask(o, err)
 		return
 	}
 	saw.StoreBytes = o.bytes()
 	o.seen.Commit(saw)
-	w.alarm(p.batch)
 }
 
 // closeState closes the state of a task that is given up, beside the work on others.
@@ -386,12 +387,20 @@ func (w *worker) closeState(o *owned) {
 	w.flights.Go(func() { w.stores.close(o.Task, o.backend) })
 }
 
-// alarm logs what a committed batch wants somebody to know.
+// alarm logs what a committed batch wants somebody to know: how much there is of it, and
+// the first of each kind.
 func (w *worker) alarm(b *task.Batch) {
-	if len(b.Alarms) == 0 {
-		return
+	if len(b.Alarms) > 0 {
+		a := b.Alarms[0]
+		w.log.Warn("events are missing", "task", b.Task, "alarms", len(b.Alarms),
+			"entity", a.Entity, "from", a.From, "rule", a.Rule, "rebuild_requested", a.Rebuild)
 	}
-	a := b.Alarms[0]
-	w.log.Warn("events are missing", "task", b.Task, "alarms", len(b.Alarms),
-		"entity", a.Entity, "from", a.From, "rule", a.Rule, "rebuild_requested", a.Rebuild)
+	if len(b.DeadLetters) > 0 {
+		first := &b.DeadLetters[0]
+		if l, err := policies.ReadLetter(first.Headers); err == nil {
+			w.log.Warn("events are dead-lettered", "task", b.Task, "letters", len(b.DeadLetters), "to", first.Topic,
+				"first", fmt.Sprintf("%s-%d@%d", l.Topic, l.Partition, l.Offset), "node", l.Step, "entity", l.Entity,
+				"reason", l.Reason, "rule", l.Rule, "message", l.Message)
+		}
+	}
 }
