@@ -10,7 +10,8 @@
 // It prints how often each kind of fault happened and how many traces differed. A seed
 // that fails is printed, and shrunk to a scenario file in the current folder: the
 // steps, faults and settings that the failure needs, and what happened in each step.
-// The same seed, and the same file, give the same trace to the byte.
+// The same seed, and the same file, give the same trace to the byte. "streamrun simulate
+// FILE" runs a file too.
 //
 // # Non-obvious
 //

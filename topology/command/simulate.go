@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +21,7 @@ func newSimulate() *cobra.Command {
 			"pass, or the first difference and the rule that decided. Exit 0: all pass; 3: a case differs; 78: a\n" +
 			"file is malformed.\n\n" +
 			"A scenario file of the runner (schema runner-simulation/1), as a drill of streamrun itself writes it,\n" +
-			"is not run here; what runs it is said.",
+			"is run with the go command in a module that has streamrun: its virtual time is that of a Go test.",
 	}
 	format := formatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, paths []string) error {
@@ -33,33 +32,17 @@ func newSimulate() *cobra.Command {
 		if len(paths) == 0 {
 			return exitError{exitUsage, errors.New("no scenario file is named"), "name one: " + cmd.CommandPath() + " FILE..."}
 		}
-		if err := refuseRunner(paths); err != nil {
-			return err
+		for _, path := range paths {
+			if data, err := os.ReadFile(path); err == nil && simulation.Is(data) {
+				if len(paths) > 1 || as != "text" {
+					return exitError{exitUsage, fmt.Errorf("%s is a simulation of the runner, which is run alone and tells what happened as text", path), cmd.CommandPath() + " " + path}
+				}
+				return simulateRunner(cmd, path, data)
+			}
 		}
 		return simulated(scenario.Simulate(cmd.OutOrStdout(), cmd.ErrOrStderr(), paths, as, host.New))
 	}
 	return cmd
-}
-
-// refuseRunner refuses files that are simulations of the runner: they need the virtual
-// time of a test and the broker and the judge that go with it, which no program that is
-// delivered contains.
-func refuseRunner(paths []string) error {
-	for _, path := range paths {
-		data, err := os.ReadFile(path)
-		if err != nil || !simulation.Is(data) {
-			continue // whoever reads it as cases says what is wrong with it
-		}
-		from, err := filepath.Abs(path)
-		if err != nil {
-			from = path
-		}
-		return exitError{
-			exitUsage, fmt.Errorf("%s is a simulation of the runner, which only its tests can run", path),
-			"in a checkout of streamrun: go run ./integration/sim -scenario " + from,
-		}
-	}
-	return nil
 }
 
 // simulated turns the exit code of a simulation, which has said everything, into an

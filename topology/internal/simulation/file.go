@@ -22,7 +22,7 @@ func Is(data []byte) bool {
 func (s *Script) Text() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# A simulation of the runner, without what its failure does not need. To run it:\n")
-	fmt.Fprintf(&b, "#   go run ./integration/sim -scenario FILE\n")
+	fmt.Fprintf(&b, "#   streamrun simulate FILE\n")
 	fmt.Fprintf(&b, "schema: %s%s\nseed: %d\n", schema, version, s.Seed)
 	for _, f := range s.Settings.all() {
 		fmt.Fprintf(&b, "%s: %s\n", f.name, f.text())
