@@ -71,6 +71,15 @@ func lost(ctx context.Context, admin kafka.Admin, plans []*task.Plan, recorded [
 		}
 		for _, tp := range sources {
 			if m, err := task.ParseMetadata(committed[tp].Metadata); err == nil && m.Commit > 0 {
+				// Another instance may have created it, and committed, since it was looked
+				// for. It was there before anything was committed that it holds.
+				found, err := admin.Describe(ctx, l.topic)
+				if err != nil {
+					return fmt.Errorf("runner: looking for topic %s: %w", l.topic, err)
+				}
+				if _, exists := found[l.topic]; exists {
+					break
+				}
 				errs = append(errs, fmt.Errorf("runner: topic %s does not exist any more, and holds what was made of %s-%d up to offset %d: going on would begin with empty state; "+
 					"restore the topic, or run the app under another name, which reads everything from the beginning", l.topic, tp.Topic, tp.Partition, committed[tp].Offset))
 				break
