@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/streamrun/streamrun/topology"
 	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/kafka/mem"
+	"github.com/streamrun/streamrun/topology/internal/record"
 	"github.com/streamrun/streamrun/topology/internal/task"
 	"github.com/streamrun/streamrun/topology/serde"
 )
@@ -195,5 +197,44 @@ func TestATopicThatHeldStateIsNotMadeAgain(t *testing.T) {
 				x.must(p.cluster.Close())
 			})
 		})
+	}
+}
+
+// lateAdmin is an Admin of an instance that looked for topics before another made them.
+type lateAdmin struct {
+	kafka.Admin
+	exist map[string]kafka.Topic
+}
+
+func (a *lateAdmin) Committed(_ context.Context, _ string, parts []record.TopicPartition, _ bool) (map[record.TopicPartition]kafka.CommittedOffset, error) {
+	got := map[record.TopicPartition]kafka.CommittedOffset{}
+	for _, tp := range parts {
+		got[tp] = offset(tp.Partition, 7, 1, 1, 0)
+	}
+	return got, nil
+}
+
+func (a *lateAdmin) Describe(context.Context, ...string) (map[string]kafka.Topic, error) {
+	return a.exist, nil
+}
+
+func TestATopicThatAnotherHasJustMadeIsNotLost(t *testing.T) {
+	t.Parallel()
+	plans := task.Plans(concat(t))
+	create, _, err := planTopics(topology.Names{App: app}, plans, found(kafka.Topic{Name: "events", Partitions: 1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := map[string]kafka.Topic{}
+	for _, topic := range create {
+		made[topic.Name] = topic
+	}
+	counts := map[string]int32{"events": 1}
+	if err := lost(t.Context(), &lateAdmin{exist: made}, plans, nil, create, counts); err != nil {
+		t.Errorf("all of them are there by now: %v", err)
+	}
+	delete(made, "app-states-changelog")
+	if err := lost(t.Context(), &lateAdmin{exist: made}, plans, nil, create, counts); err == nil || !strings.Contains(err.Error(), "topic app-states-changelog does not exist any more") || strings.Contains(err.Error(), "journal") {
+		t.Errorf("one of them is not: %v", err)
 	}
 }
