@@ -36,53 +36,34 @@ func hadTopics(p *task.Plan, recorded []meta.Plan) (had []string) {
 	return append(had, p.Journal)
 }
 
-// A loss is a topic that a plan had and that does not exist.
-type loss struct {
-	plan  *task.Plan
-	topic string
-}
-
-// losses returns those of the topics to create that their plans had.
-func losses(plans []*task.Plan, recorded []meta.Plan, create []kafka.Topic) (all []loss) {
-	for _, p := range plans {
-		for _, topic := range hadTopics(p, recorded) {
-			if slices.ContainsFunc(create, func(t kafka.Topic) bool { return t.Name == topic }) {
-				all = append(all, loss{p, topic})
-			}
-		}
-	}
-	return all
-}
-
 // lost returns a TopicsError if one of the topics to create was there when the app
 // committed, so that an empty one would stand for state that is not there; nil: none.
 func lost(ctx context.Context, admin kafka.Admin, plans []*task.Plan, recorded []meta.Plan, create []kafka.Topic, counts map[string]int32) error {
 	var errs []error
-	for _, l := range losses(plans, recorded, create) {
-		var sources []record.TopicPartition
-		for _, s := range l.plan.Sources {
-			for n := range counts[s] {
-				sources = append(sources, record.TopicPartition{Topic: s, Partition: n})
-			}
+	for _, p := range plans {
+		missing := slices.DeleteFunc(hadTopics(p, recorded), func(name string) bool {
+			return !slices.ContainsFunc(create, func(t kafka.Topic) bool { return t.Name == name })
+		})
+		if len(missing) == 0 {
+			continue
 		}
-		committed, err := admin.Committed(ctx, l.plan.Names.Group(), sources, false)
+		at, err := committedOf(ctx, admin, p, counts)
 		if err != nil {
-			return fmt.Errorf("runner: reading the committed offsets: %w", err)
+			return err
 		}
-		for _, tp := range sources {
-			if m, err := task.ParseMetadata(committed[tp].Metadata); err == nil && m.Commit > 0 {
-				// Another instance may have created it, and committed, since it was looked
-				// for. It was there before anything was committed that it holds.
-				found, err := admin.Describe(ctx, l.topic)
-				if err != nil {
-					return fmt.Errorf("runner: looking for topic %s: %w", l.topic, err)
-				}
-				if _, exists := found[l.topic]; exists {
-					break
-				}
+		if at == nil {
+			continue
+		}
+		// Another instance may have created one, and committed, since it was looked for. It
+		// was there before anything was committed that it holds.
+		found, err := admin.Describe(ctx, missing...)
+		if err != nil {
+			return fmt.Errorf("runner: looking for the topics of the app: %w", err)
+		}
+		for _, topic := range missing {
+			if _, exists := found[topic]; !exists {
 				errs = append(errs, fmt.Errorf("runner: topic %s does not exist any more, and holds what was made of %s-%d up to offset %d: going on would begin with empty state; "+
-					"restore the topic, or run the app under another name, which reads everything from the beginning", l.topic, tp.Topic, tp.Partition, committed[tp].Offset))
-				break
+					"restore the topic, or run the app under another name, which reads everything from the beginning", topic, at.Topic, at.Partition, at.Offset))
 			}
 		}
 	}
@@ -90,4 +71,25 @@ func lost(ctx context.Context, admin kafka.Admin, plans []*task.Plan, recorded [
 		return nil
 	}
 	return &TopicsError{errs}
+}
+
+// committedOf returns the first offset of a plan that a commit of the app has set, or nil.
+func committedOf(ctx context.Context, admin kafka.Admin, p *task.Plan, counts map[string]int32) (*kafka.CommittedOffset, error) {
+	var sources []record.TopicPartition
+	for _, s := range p.Sources {
+		for n := range counts[s] {
+			sources = append(sources, record.TopicPartition{Topic: s, Partition: n})
+		}
+	}
+	committed, err := admin.Committed(ctx, p.Names.Group(), sources, false)
+	if err != nil {
+		return nil, fmt.Errorf("runner: reading the committed offsets: %w", err)
+	}
+	for _, tp := range sources {
+		at := committed[tp]
+		if m, err := task.ParseMetadata(at.Metadata); err == nil && m.Commit > 0 {
+			return &at, nil
+		}
+	}
+	return nil, nil
 }
