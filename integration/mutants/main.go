@@ -93,7 +93,7 @@ func tryAll(ctx context.Context, root string, patches []patch, limit time.Durati
 		return err
 	}
 	l := lab{dir: dir, limit: limit, healthy: map[string]error{}}
-	found := 0
+	var left []string // as their lines said, for a reader of the end alone
 	for _, p := range patches {
 		begin := time.Now()
 		killer, err := l.try(ctx, p)
@@ -101,19 +101,20 @@ func tryAll(ctx context.Context, root string, patches []patch, limit time.Durati
 			return fmt.Errorf("mutants: interrupted: %w", ctx.Err())
 		}
 		took := time.Since(begin).Round(100 * time.Millisecond)
+		line := fmt.Sprintf("killed   %s by %s (%v)", p.name, killer, took)
 		switch {
 		case err != nil:
-			fmt.Fprintf(out, "ERROR    %s: %v (%v)\n", p.name, err, took)
+			line = fmt.Sprintf("ERROR    %s: %v (%v)", p.name, err, took)
+			left = append(left, line)
 		case killer == "":
-			fmt.Fprintf(out, "SURVIVED %s: %s (%v)\n", p.name, p.why, took)
-		default:
-			found++
-			fmt.Fprintf(out, "killed   %s by %s (%v)\n", p.name, killer, took)
+			line = fmt.Sprintf("SURVIVED %s: %s (%v)", p.name, p.why, took)
+			left = append(left, line)
 		}
+		fmt.Fprintln(out, line)
 	}
-	fmt.Fprintf(out, "mutants: %d of %d killed\n", found, len(patches))
-	if found < len(patches) {
-		return errSurvived
+	fmt.Fprintf(out, "mutants: %d of %d killed\n", len(patches)-len(left), len(patches))
+	if len(left) > 0 {
+		return fmt.Errorf("%w:\n%s", errSurvived, strings.Join(left, "\n"))
 	}
 	return nil
 }

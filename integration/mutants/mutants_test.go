@@ -101,8 +101,8 @@ func TestReportSaysWhatFoundEachFault(t *testing.T) {
 	}
 	var out bytes.Buffer
 	err := tryAll(t.Context(), root, patches, 3*time.Second, &out)
-	if !errors.Is(err, errSurvived) {
-		t.Errorf("error %v, want %v", err, errSurvived)
+	if !errors.Is(err, errSurvived) || !strings.Contains(err.Error(), "SURVIVED found-by-nothing: ") || strings.Contains(err.Error(), "killed") {
+		t.Errorf("error %v, want %v, and what was not found", err, errSurvived)
 	}
 	for _, want := range []string{
 		"killed   found-by-its-test by example.test/calc.TestAdd/small (",

@@ -53,8 +53,9 @@
 //     there are threads for each; a task that was restored itself in it counts with that.
 //   - A lost answer and an outage are different faults. What may come twice is sent again
 //     after the one, and given up in the other: the drill has both of each request, so
-//     that transactions turn out committed and aborted. TxnOffsetCommit is never sent
-//     again (kafka/wire says why). The transaction of InitProducerID is the one before it.
+//     that transactions turn out committed and aborted. TxnOffsetCommit is sent again only
+//     if it was applied (kafka/wire says why). The transaction of InitProducerID is the one
+//     before it.
 //   - What a drill does at which event comes from the seed; what the processes make of
 //     it does not.
 package main

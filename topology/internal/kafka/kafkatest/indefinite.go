@@ -46,7 +46,7 @@ func indefiniteCases() []kase {
 	for _, req := range []Request{AddPartitions, Produce, AddOffsets, TxnOffsetCommit, EndTxn} {
 		cases = append(cases, kase{
 			name:  fmt.Sprintf("indefinite/%s/Once", strings.TrimSuffix(req.String(), "ToTxn")),
-			rule:  "one answer to TxnOffsetCommit or EndTxn is lost: ErrIndefinite, since a second one may be handled in a later transaction; one to another request: that, or it is sent again",
+			rule:  "one answer to EndTxn, or to TxnOffsetCommit that was not handled, is lost: ErrIndefinite, since a second one may be handled in a later transaction; one to another request: that, or it is sent again",
 			needs: []Feature{InjectLost}, run: func(x *bench) { lostOnce(x, req) },
 		})
 	}
@@ -133,7 +133,7 @@ func lostOnce(x *bench, req Request) {
 		remove := x.h.Inject(Fault{Request: req, Outcome: outcome, Times: 1})
 		err = x.transaction(p, tp, source, outcome.String(), int64(i+1))
 		remove()
-		again := req == AddPartitions || req == Produce || req == AddOffsets
+		again := req != EndTxn && (req != TxnOffsetCommit || outcome == LostApplied)
 		if !errors.Is(err, kafka.ErrIndefinite) && (err != nil || !again) {
 			x.broken("%s: %v", outcome, err)
 		}

@@ -44,10 +44,10 @@
 //     be decoded.
 //  2. The batches of a partition are acknowledged in the order of their sequences,
 //     and a batch keeps its sequence however often it is sent.
-//  3. TxnOffsetCommit and EndTxn are not sent again when their answer was lost: the
-//     producer is unusable until Init, whose epoch shuts out what may still be on the
-//     way. The other requests of a transaction are sent again for RequestTimeout, and
-//     only then is the producer unusable; see below.
+//  3. EndTxn is not sent again when its answer was lost: the producer is unusable until
+//     Init, whose epoch shuts out what may still be on the way. TxnOffsetCommit is sent
+//     again, once, if the group has it pending. The other requests of a transaction are
+//     sent again for RequestTimeout, and only then is the producer unusable; see below.
 //  4. What a leader assigns is what package assign says.
 //
 // # Non-obvious
@@ -61,7 +61,11 @@
 //     which the producer continues, or the coordinator ends after the transaction
 //     timeout, and the producer is fenced as by any other. TxnOffsetCommit: the offsets
 //     of a transaction that has ended stand behind those of the later one, and are
-//     committed with it: the group goes back, and what it consumed is consumed twice.
+//     committed with it: the group goes back, and what it consumed is consumed twice. But
+//     one that is pending was handled, and is on its way no more (a task begins behind
+//     stable offsets and its generation, so nobody else has any pending). It is sent again
+//     all the same: pending offsets may not be replicated yet, and those that are
+//     acknowledged are. Should the second answer be lost too, nothing tells the two apart.
 //     EndTxn: half of the later one is committed, or aborted under its producer.
 //   - A connection is cut by closing its socket beneath sarama: Broker.Close would
 //     wait for the long poll that is to be ended.
