@@ -40,5 +40,6 @@
 //     COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE or NOT_COORDINATOR by
 //     itself; markers are there when EndTxn is answered; a fenced producer's produce
 //     is 48 where Kafka says 47; a group that has only pending offsets is
-//     GROUP_ID_NOT_FOUND where Kafka says UNSTABLE_OFFSET_COMMIT. Inject those.
+//     GROUP_ID_NOT_FOUND where Kafka says UNSTABLE_OFFSET_COMMIT. Inject those. Offsets
+//     that are pending make all of their group unstable, not their partitions alone.
 package embedded

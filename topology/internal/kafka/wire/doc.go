@@ -46,8 +46,9 @@
 //     and a batch keeps its sequence however often it is sent.
 //  3. EndTxn is not sent again when its answer was lost: the producer is unusable until
 //     Init, whose epoch shuts out what may still be on the way. TxnOffsetCommit is sent
-//     again, once, if the group has it pending. The other requests of a transaction are
-//     sent again for RequestTimeout, and only then is the producer unusable; see below.
+//     again, once, if it was the first of its transaction and the group has it pending.
+//     The other requests of a transaction are sent again for RequestTimeout, and only
+//     then is the producer unusable; see below.
 //  4. What a leader assigns is what package assign says.
 //
 // # Non-obvious
@@ -65,7 +66,9 @@
 //     one that is pending was handled, and is on its way no more (a task begins behind
 //     stable offsets and its generation, so nobody else has any pending). It is sent again
 //     all the same: pending offsets may not be replicated yet, and those that are
-//     acknowledged are. Should the second answer be lost too, nothing tells the two apart.
+//     acknowledged are. Where the group was sent two, nothing tells them apart: the second
+//     answer is lost too, or offsets that were pending were refused in the next member
+//     generation and are sent under it, or a broker refused what it had appended.
 //     EndTxn: half of the later one is committed, or aborted under its producer.
 //   - A connection is cut by closing its socket beneath sarama: Broker.Close would
 //     wait for the long poll that is to be ended.

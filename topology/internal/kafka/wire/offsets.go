@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/IBM/sarama"
 
@@ -34,9 +33,10 @@ func (p *producer) SendOffsets(ctx context.Context, group string, member kafka.M
 	}
 	p.group = group
 	q := p.txnOffsets(group, member, offsets)
-	started := time.Now()
+	look, cancel := context.WithTimeout(ctx, p.opts.RequestTimeout)
+	defer cancel()
 	err := s.send(ctx, q)
-	if lost(err) && time.Since(started) < p.opts.RequestTimeout && s.pending(ctx) {
+	if lost(err) && p.offered[group] == 1 && s.pending(look) {
 		err = s.send(ctx, q)
 	}
 	return p.sent(err)
@@ -79,6 +79,9 @@ func (p *producer) txnOffsets(group string, member kafka.Member, offsets []kafka
 	}
 	return func(ctx context.Context, c *conn, note func(string, int32, sarama.KError)) error {
 		a, err := ask(ctx, c, (*sarama.Broker).TxnOffsetCommit, q)
+		if err == nil || lost(err) {
+			p.offered[group]++
+		}
 		if err != nil {
 			return err
 		}
@@ -139,9 +142,9 @@ func (s *sender) send(ctx context.Context, request offsetsRequest) error {
 	return nil
 }
 
-// pending reports whether the group has the offsets in an open transaction: the request
-// was handled, so that no copy of it is on its way. It looks once, and what it cannot
-// tell is no.
+// pending reports whether the group has the offsets in an open transaction: if the group
+// was sent one request in the transaction, that one was handled, and is on its way no
+// more. It looks once, and what it cannot tell is no.
 func (s *sender) pending(ctx context.Context) bool {
 	q := &sarama.OffsetFetchRequest{Version: 7, ConsumerGroup: s.k.key, RequireStable: true}
 	for i := range s.offsets {

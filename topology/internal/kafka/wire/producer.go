@@ -48,13 +48,14 @@ type producer struct {
 	transaction *coordinator
 	groups      map[string]*coordinator // of the groups whose offsets are sent
 
-	id     kafka.ProducerID
-	begun  bool            // inside a transaction
-	opened bool            // the broker may know of it
-	joined map[string]bool // groups added to it
-	group  string          // that the last transaction had offsets of
-	failed error           // why the transaction, or the producer, cannot go on
-	end    bool            // failed lasts until Init
+	id      kafka.ProducerID
+	begun   bool            // inside a transaction
+	opened  bool            // the broker may know of it
+	joined  map[string]bool // groups added to it
+	offered map[string]int  // requests with offsets in it that may have been handled, by group
+	group   string          // that the last transaction had offsets of
+	failed  error           // why the transaction, or the producer, cannot go on
+	end     bool            // failed lasts until Init
 
 	boxes  map[record.TopicPartition]*outbox
 	order  []*outbox                      // boxes in the order of first use
@@ -73,7 +74,8 @@ type producer struct {
 func (p *producer) forget() {
 	p.boxes, p.order = map[record.TopicPartition]*outbox{}, nil
 	p.stale, p.flying = map[record.TopicPartition]bool{}, map[string]int{}
-	p.begun, p.opened, p.joined = false, false, map[string]bool{}
+	p.begun, p.opened = false, false
+	p.joined, p.offered = map[string]bool{}, map[string]int{}
 	p.mu.Lock()
 	p.landed = nil
 	p.mu.Unlock()
@@ -300,6 +302,7 @@ func (p *producer) End(ctx context.Context, commit bool) error {
 func (p *producer) ended() {
 	p.begun, p.opened, p.failed = false, false, nil
 	clear(p.joined)
+	clear(p.offered)
 	for _, box := range p.order {
 		box.added, box.last, box.first = false, box.first >= 0, -1
 	}
