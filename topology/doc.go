@@ -41,16 +41,17 @@
 // # Formats of records that other planes write
 //
 // They are drawn here and get golden bytes with the first code that writes them (so far
-// 'p', in package runner/internal/meta). All
+// 'p' and 't', in package runner/internal/meta). All
 // start with a version byte; varint and uvarint are those of encoding/binary, text is
 // a uvarint length and UTF-8 bytes.
 //
-// Meta record (partition 0; key: kind byte, generation uvarint, and of 'p' text name):
+// Meta record (partition 0; key: kind byte, generation uvarint, and of 'p' and 't' text name):
 //
 //	'p' plan   of a sub-topology, under the name that its topics bear: 1, plan hash (8 bytes),
 //	           source topics (uvarint n, n texts), in the order of their numbers,
 //	           steps (uvarint n, n x {text name, text kind (source, order, store, gone),
 //	           terms (uvarint n, n x {text name, text value, weight (byte: 0 meaning, 1 amount, 2 label)})})
+//	't' topic  that the app reads or has its state in: 1, topic id (16 bytes)
 //	'g' generation: 1, state (byte: 1 shadow, 2 live, 3 superseded, 4 aborted), plan hash (8 bytes)
 //	's' swap   1, phase (byte: 1 prepare, 2 commit, 3 abort), from, to generation (varint each),
 //	           fence (uvarint n, n x {text topic, varint partition, varint offset})

@@ -11,7 +11,7 @@ import (
 	"github.com/streamrun/streamrun/topology/runner/internal/meta"
 )
 
-// hadTopics returns the topics that a plan had when it was recorded, and so when it
+// hadTopics returns the topics of state that a plan had when it was recorded, and so when it
 // committed: without them the state behind its offsets is gone. Where nothing of the app
 // is recorded, the meta topic may be gone too, and it had all of them.
 func hadTopics(p *task.Plan, recorded []meta.Plan) (had []string) {
@@ -47,7 +47,7 @@ func lost(ctx context.Context, admin kafka.Admin, plans []*task.Plan, recorded [
 		if len(missing) == 0 {
 			continue
 		}
-		at, err := committedOf(ctx, admin, p, counts)
+		at, err := committedOf(ctx, admin, p, p.Sources, counts)
 		if err != nil {
 			return err
 		}
@@ -73,10 +73,86 @@ func lost(ctx context.Context, admin kafka.Admin, plans []*task.Plan, recorded [
 	return &TopicsError{errs}
 }
 
-// committedOf returns the first offset of a plan that a commit of the app has set, or nil.
-func committedOf(ctx context.Context, admin kafka.Admin, p *task.Plan, counts map[string]int32) (*kafka.CommittedOffset, error) {
+// keptTopics returns the topics whose ids are recorded, sorted: those that committed
+// offsets and state are of.
+func keptTopics(plans []*task.Plan) []string {
+	var all []string
+	for _, p := range plans {
+		all = append(append(all, p.Sources...), hadTopics(p, nil)...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// replaced looks for topics that are not those which were recorded: somebody deleted them
+// and made others of the same names. It returns a TopicsError if the app has committed
+// offsets of a source that is gone, or had its state in one that is empty now. others are
+// those that have records, which are taken for what was there.
+func replaced(ctx context.Context, admin kafka.Admin, plans []*task.Plan, recorded map[string][16]byte, found map[string]kafka.Topic, counts map[string]int32) (others []error, err error) {
+	another := func(name string) bool {
+		was, is := recorded[name], found[name].ID
+		return was != is && was != [16]byte{} && is != [16]byte{}
+	}
+	var errs []error
+	for _, p := range plans {
+		for _, name := range slices.Concat(p.Sources, hadTopics(p, nil)) {
+			if !another(name) {
+				continue
+			}
+			source := slices.Contains(p.Sources, name)
+			of := p.Sources
+			if source {
+				of = []string{name}
+			}
+			at, err := committedOf(ctx, admin, p, of, counts)
+			if err != nil {
+				return nil, err
+			}
+			if at == nil {
+				continue
+			}
+			empty := false
+			if !source {
+				if empty, err = isEmpty(ctx, admin, name, counts[name]); err != nil {
+					return nil, err
+				}
+			}
+			switch {
+			case source:
+				errs = append(errs, fmt.Errorf("runner: topic %s is not the one that the app has read: it was deleted and made again, and going on would skip what it has before offset %d of partition %d; "+
+					"set the offsets of group %s to where it is to be read from, and accept them (--accept-offsets), or run the app under another name", name, at.Offset, at.Partition, p.Names.Group()))
+			case empty:
+				errs = append(errs, fmt.Errorf("runner: topic %s was deleted and made again, and is empty; the one before held what was made of %s-%d up to offset %d: going on would begin with empty state; "+
+					"restore its records, or run the app under another name, which reads everything from the beginning", name, at.Topic, at.Partition, at.Offset))
+			default:
+				others = append(others, fmt.Errorf("topic %s was deleted and made again: the records that it has now are taken for those that it had", name))
+			}
+		}
+	}
+	if len(errs) > 0 {
+		return nil, &TopicsError{errs}
+	}
+	return others, nil
+}
+
+// isEmpty reports whether nothing was ever written to a topic.
+func isEmpty(ctx context.Context, admin kafka.Admin, topic string, partitions int32) (bool, error) {
+	var all []record.TopicPartition
+	for n := range partitions {
+		all = append(all, record.TopicPartition{Topic: topic, Partition: n})
+	}
+	marks, err := admin.EndOffsets(ctx, all)
+	if err != nil {
+		return false, fmt.Errorf("runner: looking at the ends of %s: %w", topic, err)
+	}
+	return !slices.ContainsFunc(all, func(tp record.TopicPartition) bool { return marks[tp].HighWater > 0 }), nil
+}
+
+// committedOf returns the first offset of the sources of a plan that a commit of the app
+// has set, or nil.
+func committedOf(ctx context.Context, admin kafka.Admin, p *task.Plan, topics []string, counts map[string]int32) (*kafka.CommittedOffset, error) {
 	var sources []record.TopicPartition
-	for _, s := range p.Sources {
+	for _, s := range topics {
 		for n := range counts[s] {
 			sources = append(sources, record.TopicPartition{Topic: s, Partition: n})
 		}

@@ -34,10 +34,10 @@ func settlePlans(app string, plans []*task.Plan, recorded recording) (settled []
 	for i, p := range plans {
 		now[i] = meta.Plan{Name: p.Sub.Name, Hash: p.Hash, Topics: p.Sources, Steps: p.Steps}
 	}
-	if unknown := meta.Unknown(recorded.plans, now); len(unknown) > 0 {
+	if unknown := meta.Unknown(recorded.Plans, now); len(unknown) > 0 {
 		return nil, nil, nil, fmt.Errorf("runner: app %s: was %q: %w", app, unknown, ErrUnknownWas)
 	}
-	records, notes, changes := meta.Settle(recorded.plans, now)
+	records, notes, changes := meta.Settle(recorded.Plans, now)
 	if len(changes) > 0 {
 		return nil, nil, notes, fmt.Errorf("runner: %w: %w", ErrChanged, &meta.ChangedError{App: app, Changes: changes})
 	}
@@ -57,7 +57,7 @@ func settlePlans(app string, plans []*task.Plan, recorded recording) (settled []
 
 // recording is what the meta topic holds.
 type recording struct {
-	plans  []meta.Plan
+	meta.Generation
 	values map[string]string // by key
 	open   bool              // there is more, of a transaction that is not decided
 }
@@ -111,11 +111,11 @@ func readMeta(ctx context.Context, cluster kafka.Cluster, admin kafka.Admin, nam
 			records, at = append(records, g.Records...), g.Next
 		}
 	}
-	plans, values, err := meta.Decode(records)
+	generations, values, err := meta.Decode(records)
 	if err != nil {
 		return rec, doing(err)
 	}
-	return recording{plans[meta.Live], values, end < marks[tp].HighWater}, nil
+	return recording{generations[meta.Live], values, end < marks[tp].HighWater}, nil
 }
 
 // settle finds out what the app has recorded of itself, refuses what does not fit
@@ -148,8 +148,19 @@ func (r *run) trySettle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.counts, err = prepareTopics(ctx, r.admin, r.names, plans, recorded.plans, r.log); err != nil {
+	found, err := prepareTopics(ctx, r.admin, r.names, plans, recorded.Generation, r.log)
+	if err != nil {
 		return err
+	}
+	r.counts = map[string]int32{}
+	for name, t := range found {
+		r.counts[name] = t.Partitions
+	}
+	for _, name := range keptTopics(plans) {
+		key, value := string(meta.TopicKey(meta.Live, name)), string(meta.AppendTopic(nil, found[name].ID))
+		if recorded.values[key] != value {
+			write[key] = value
+		}
 	}
 	if len(write) > 0 {
 		if err := r.writeMeta(ctx, recorded, write); err != nil {

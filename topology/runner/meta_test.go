@@ -198,9 +198,10 @@ func TestInstancesThatStartTogetherRecordOnePlan(t *testing.T) {
 		}
 		x.check()
 		records := x.read(metaPartition(topology.Names{App: app}))
-		plans, _, err := meta.Decode(records)
-		if len(records) != 1 || len(plans[meta.Live]) != 1 || plans[meta.Live][0].Name != "states" || err != nil {
-			t.Errorf("%d records, plans %+v, %v", len(records), plans, err)
+		generations, values, err := meta.Decode(records)
+		g := generations[meta.Live]
+		if len(values) != len(records) || len(g.Plans) != 1 || g.Plans[0].Name != "states" || len(g.Topics) != 3 || err != nil {
+			t.Errorf("%d records, %+v, %v", len(records), g, err)
 		}
 	})
 }
@@ -235,8 +236,10 @@ func TestOfTwoVersionsThatStartTogetherOneIsRefused(t *testing.T) {
 			}
 			x.must(p.cluster.Close())
 		}
-		if records := x.read(metaPartition(topology.Names{App: app})); len(records) != 1 {
-			t.Errorf("%d records", len(records))
+		records := x.read(metaPartition(topology.Names{App: app}))
+		generations, values, err := meta.Decode(records)
+		if g := generations[meta.Live]; len(values) != len(records) || len(g.Plans) != 1 || len(g.Topics) != 4 || err != nil {
+			t.Errorf("%d records, %+v, %v", len(records), g, err)
 		}
 	})
 }

@@ -192,9 +192,9 @@ func lookAtTopics(ctx context.Context, admin kafka.Admin, names topology.Names, 
 	return found, nil
 }
 
-// prepareTopics checks and creates the topics of the plans, and returns how many
-// partitions each has. recorded are the plans that the meta topic has.
-func prepareTopics(ctx context.Context, admin kafka.Admin, names topology.Names, plans []*task.Plan, recorded []meta.Plan, log *slog.Logger) (map[string]int32, error) {
+// prepareTopics checks and creates the topics of the plans, and returns all that they
+// have. recorded is what the meta topic has.
+func prepareTopics(ctx context.Context, admin kafka.Admin, names topology.Names, plans []*task.Plan, recorded meta.Generation, log *slog.Logger) (map[string]kafka.Topic, error) {
 	began := time.Now()
 	for limit := time.NewTimer(appearWait); ; {
 		found, err := lookAtTopics(ctx, admin, names, plans)
@@ -208,11 +208,17 @@ func prepareTopics(ctx context.Context, admin kafka.Admin, names topology.Names,
 		create, counts, err := planTopics(names, plans, found)
 		misses := err != nil && missesSource(plans, found)
 		if err == nil {
-			err = lost(ctx, admin, plans, recorded, create, counts)
+			err = lost(ctx, admin, plans, recorded.Plans, create, counts)
 			misses = errors.As(err, new(*TopicsError))
 		}
+		var others []error
+		if err == nil {
+			others, err = replaced(ctx, admin, plans, recorded.Topics, found, counts)
+			misses = len(others) > 0 || errors.As(err, new(*TopicsError))
+		}
 		if misses && time.Since(began) < sourceWait {
-			// The node that answers may not have heard of a topic that was just created.
+			// The node that answers may not have heard of a topic that was just created, or
+			// made again.
 			if err := sleep(ctx, 10*appearPoll); err != nil {
 				return nil, err
 			}
@@ -220,10 +226,10 @@ func prepareTopics(ctx context.Context, admin kafka.Admin, names topology.Names,
 		}
 		if err != nil || len(create) == 0 {
 			limit.Stop()
-			for _, doubt := range doubts(plans, found) {
+			for _, doubt := range append(others, doubts(plans, found)...) {
 				log.Warn("the cluster's topics", "doubt", doubt)
 			}
-			return counts, err
+			return found, err
 		}
 		for _, t := range create {
 			// Another instance may create it at the same time; what it made is looked at.

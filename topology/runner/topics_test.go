@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -193,6 +194,66 @@ func TestATopicThatHeldStateIsNotMadeAgain(t *testing.T) {
 				x.must(err)
 				if len(there) != 0 {
 					t.Errorf("it made %v", there)
+				}
+				x.must(p.cluster.Close())
+			})
+		})
+	}
+}
+
+// A topic that was deleted and made again is told from the one before by its id: what is
+// committed, or what state there is, would be taken for that of the new one.
+func TestATopicThatWasMadeAgainIsNoticed(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		again  string
+		before func(x *bench) // the next start
+		says   string         // empty: it starts
+		doubt  string
+	}{
+		{name: "empty changelog", again: "app-states-changelog", says: "topic app-states-changelog was deleted and made again, and is empty; the one before held what was made of events-0 up to offset "},
+		{name: "empty journal", again: "app-states-journal", says: "topic app-states-journal was deleted and made again, and is empty"},
+		{name: "source", again: "events", says: "topic events is not the one that the app has read: it was deleted and made again, and going on would skip what it has before offset "},
+		{name: "source, offsets set", again: "events", before: func(x *bench) {
+			x.move(kafka.CommittedOffset{TopicPartition: at(0)}, kafka.CommittedOffset{TopicPartition: at(1)})
+		}},
+		{name: "changelog with records", again: "app-states-changelog", before: func(x *bench) {
+			x.write([]record.Output{{TopicPartition: record.TopicPartition{Topic: "app-states-changelog", Partition: 1}, Key: []byte("k"), Value: []byte("v")}})
+		}, doubt: "topic app-states-changelog was deleted and made again: the records"},
+		{name: "table", again: "table"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newBench(t, 2, mem.Options{})
+				p := x.start(Config{}, nil)
+				x.eventually("it runs", p.running(2))
+				p.stop()
+				x.broker.Remake(c.again) // nothing is committed, and nothing lost
+				p = x.start(Config{}, nil)
+				x.feed(40, 5)
+				x.drained()
+				p.stop()
+				x.broker.Remake(c.again)
+				if c.before != nil {
+					c.before(x)
+				}
+				_, problems, doubted, err := CompareTopics(x.ctx, x.topology, x.cluster, nil)
+				x.must(err)
+				if (len(problems) == 0) != (c.says == "") || c.doubt != "" && !strings.Contains(fmt.Sprint(doubted), c.doubt) {
+					t.Errorf("compared: %v, doubted: %v", problems, doubted)
+				}
+				p = x.start(Config{AcceptOffsets: true}, nil)
+				if c.says == "" {
+					x.eventually("it runs", p.running(2))
+					p.stop()
+					if _, _, doubted, err := CompareTopics(x.ctx, x.topology, x.cluster, nil); err != nil || strings.Contains(fmt.Sprint(doubted), "made again") {
+						t.Errorf("once more: %v, %v", doubted, err)
+					}
+					return
+				}
+				p.ended()
+				if wrong := (*TopicsError)(nil); !errors.As(p.err, &wrong) || !strings.Contains(p.err.Error(), c.says) {
+					t.Errorf("it ended with %v", p.err)
 				}
 				x.must(p.cluster.Close())
 			})

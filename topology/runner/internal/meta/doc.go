@@ -2,7 +2,7 @@
 // that lets a changed topology do with the state that is there.
 //
 //	recorded, err := meta.Decode(records)           // of all generations
-//	settled, notes, err := meta.Settle(recorded[1], plans)
+//	settled, notes, err := meta.Settle(recorded[meta.Live].Plans, plans)
 //	... notes are logged; a *ChangedError ends the start before a record is read ...
 //	value := settled[0].Append(nil)                 // to be written, if it is not what is recorded
 //

@@ -14,9 +14,16 @@ import (
 const Live = 1
 
 const (
-	format   = 1
-	planKind = 'p'
+	format    = 1
+	planKind  = 'p'
+	topicKind = 't'
 )
+
+// A Generation is what is recorded of one generation of an app.
+type Generation struct {
+	Plans  []Plan
+	Topics map[string][16]byte // ids of those that it reads, or has its state in, by name
+}
 
 // A Plan is what is recorded of one sub-topology.
 type Plan struct {
@@ -33,6 +40,14 @@ const Gone = "gone"
 func Key(generation int, name string) []byte {
 	return appendText(binary.AppendUvarint([]byte{planKind}, uint64(generation)), name)
 }
+
+// TopicKey returns the key of the record of a topic in a generation.
+func TopicKey(generation int, name string) []byte {
+	return appendText(binary.AppendUvarint([]byte{topicKind}, uint64(generation)), name)
+}
+
+// AppendTopic appends the value of the record of a topic.
+func AppendTopic(b []byte, id [16]byte) []byte { return append(append(b, format), id[:]...) }
 
 // Append appends the value of the record.
 func (p *Plan) Append(b []byte) []byte {
@@ -56,9 +71,9 @@ func (p *Plan) Append(b []byte) []byte {
 	return b
 }
 
-// Decode returns the plans that the records of a meta topic, in their order, have
-// recorded for each generation, and the last value of each key.
-func Decode(records []record.Record) (plans map[int][]Plan, values map[string]string, err error) {
+// Decode returns what the records of a meta topic, in their order, have recorded of each
+// generation, and the last value of each key.
+func Decode(records []record.Record) (generations map[int]Generation, values map[string]string, err error) {
 	values = map[string]string{}
 	var keys []string
 	for _, r := range records {
@@ -67,31 +82,47 @@ func Decode(records []record.Record) (plans map[int][]Plan, values map[string]st
 		}
 		values[string(r.Key)] = string(r.Value)
 	}
-	plans = map[int][]Plan{}
+	generations = map[int]Generation{}
 	for _, k := range keys {
-		if k == "" || k[0] != planKind {
-			return nil, nil, fmt.Errorf("meta: record with key %q: unknown kind", k)
-		}
-		generation, p, err := decode([]byte(k), []byte(values[k]))
-		if err != nil {
+		if err := decode(generations, []byte(k), []byte(values[k])); err != nil {
 			return nil, nil, fmt.Errorf("meta: record with key %q: %w", k, err)
 		}
-		plans[generation] = append(plans[generation], p)
 	}
-	return plans, values, nil
+	return generations, values, nil
 }
 
-// decode reads one record of a plan.
-func decode(key, value []byte) (generation int, p Plan, err error) {
-	k := reader{b: key[1:]}
-	generation, p.Name = int(k.uvarint(1<<31)), k.text()
+// decode adds what one record says to its generation.
+func decode(generations map[int]Generation, key, value []byte) error {
+	k := reader{b: key}
+	kind, number, name := k.byte(), int(k.uvarint(1<<31)), k.text()
 	if err := k.end(); err != nil {
-		return 0, p, fmt.Errorf("key: %w", err)
+		return fmt.Errorf("key: %w", err)
 	}
 	r := reader{b: value}
 	if f := r.byte(); r.err == nil && f != format {
-		return 0, p, fmt.Errorf("unknown format %d", f)
+		return fmt.Errorf("unknown format %d", f)
 	}
+	g := generations[number]
+	switch kind {
+	case planKind:
+		g.Plans = append(g.Plans, r.plan(name))
+	case topicKind:
+		if g.Topics == nil {
+			g.Topics = map[string][16]byte{}
+		}
+		var id [16]byte
+		copy(id[:], r.take(16))
+		g.Topics[name] = id
+	default:
+		return errors.New("unknown kind")
+	}
+	generations[number] = g
+	return r.end()
+}
+
+// plan reads what stands behind the format in the record of a plan.
+func (r *reader) plan(name string) Plan {
+	p := Plan{Name: name}
 	if h := r.take(8); len(h) == 8 {
 		p.Hash = binary.BigEndian.Uint64(h)
 	}
@@ -109,7 +140,7 @@ func decode(key, value []byte) (generation int, p Plan, err error) {
 		}
 		p.Steps = append(p.Steps, s)
 	}
-	return generation, p, r.end()
+	return p
 }
 
 func appendText(b []byte, s string) []byte {

@@ -37,6 +37,8 @@ func sample() Plan {
 	}
 }
 
+var topicID = [16]byte{0x0f, 0xed, 15: 1}
+
 // golden.txt has a line "name hex" for each format.
 func TestGoldenBytes(t *testing.T) {
 	t.Parallel()
@@ -45,13 +47,14 @@ func TestGoldenBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := sample()
-	got := "key " + hex.EncodeToString(Key(Live, p.Name)) + "\nplan " + hex.EncodeToString(p.Append(nil)) + "\n"
+	got := "key " + hex.EncodeToString(Key(Live, p.Name)) + "\nplan " + hex.EncodeToString(p.Append(nil)) +
+		"\ntopic-key " + hex.EncodeToString(TopicKey(Live, "orders")) + "\ntopic " + hex.EncodeToString(AppendTopic(nil, topicID)) + "\n"
 	if diff := cmp.Diff(string(text), got); diff != "" {
 		t.Error(diff)
 	}
-	generation, again, err := decode(Key(3, p.Name), p.Append(nil))
-	if diff := cmp.Diff(p, again); err != nil || diff != "" || generation != 3 {
-		t.Errorf("generation %d, %v\n%s", generation, err, diff)
+	again, _, err := Decode([]record.Record{{Key: Key(3, p.Name), Value: p.Append(nil)}, {Key: TopicKey(3, "orders"), Value: AppendTopic(nil, topicID)}})
+	if diff := cmp.Diff(map[int]Generation{3: {[]Plan{p}, map[string][16]byte{"orders": topicID}}}, again); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
 	}
 }
 
@@ -62,11 +65,17 @@ func TestDecodeTakesTheLastOfEveryKey(t *testing.T) {
 	rec := func(generation int, p Plan) record.Record {
 		return record.Record{Key: Key(generation, p.Name), Value: p.Append(nil)}
 	}
-	plans, values, err := Decode([]record.Record{rec(Live, old), rec(Live, other), rec(2, old), rec(Live, last)})
-	if diff := cmp.Diff(map[int][]Plan{Live: {last, other}, 2: {old}}, plans); err != nil || diff != "" || len(values) != 3 {
+	topic := func(id byte) record.Record {
+		return record.Record{Key: TopicKey(Live, "orders"), Value: AppendTopic(nil, [16]byte{id})}
+	}
+	got, values, err := Decode([]record.Record{topic(1), rec(Live, old), rec(Live, other), rec(2, old), topic(2), rec(Live, last)})
+	want := map[int]Generation{Live: {[]Plan{last, other}, map[string][16]byte{"orders": {2}}}, 2: {Plans: []Plan{old}}}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" || len(values) != 4 {
 		t.Errorf("%v, %d values\n%s", err, len(values), diff)
 	}
-	for _, bad := range []record.Record{{}, {Key: []byte("x")}, {Key: Key(Live, "a")}, {Key: append(Key(Live, "a"), 0), Value: last.Append(nil)}, {Key: Key(Live, "a"), Value: append(last.Append(nil), 0)}} {
+	for _, bad := range []record.Record{{}, {Key: []byte("x")}, {Key: Key(Live, "a")}, {Key: append(Key(Live, "a"), 0), Value: last.Append(nil)}, {Key: Key(Live, "a"), Value: append(last.Append(nil), 0)},
+		{Key: TopicKey(Live, "a")}, {Key: TopicKey(Live, "a"), Value: topic(1).Value[:16]}, {Key: TopicKey(Live, "a"), Value: append(topic(1).Value, 0)},
+	} {
 		if _, _, err := Decode([]record.Record{bad}); err == nil {
 			t.Errorf("key %q, value %q: accepted", bad.Key, bad.Value)
 		}
@@ -77,14 +86,23 @@ func FuzzDecode(f *testing.F) {
 	p := sample()
 	f.Add(Key(Live, p.Name), p.Append(nil))
 	f.Add(Key(2, ""), (&Plan{}).Append(nil))
+	f.Add(TopicKey(Live, "orders"), AppendTopic(nil, topicID))
 	f.Fuzz(func(t *testing.T, key, value []byte) {
-		plans, _, err := Decode([]record.Record{{Key: key, Value: value}})
+		generations, _, err := Decode([]record.Record{{Key: key, Value: value}})
 		if err != nil {
 			return
 		}
-		for generation, all := range plans {
-			if k, v := Key(generation, all[0].Name), all[0].Append(nil); string(k) != string(key) || string(v) != string(value) {
+		same := func(k, v []byte) {
+			if string(k) != string(key) || string(v) != string(value) {
 				t.Errorf("%q %q is read as %q %q", key, value, k, v)
+			}
+		}
+		for number, g := range generations {
+			for _, p := range g.Plans {
+				same(Key(number, p.Name), p.Append(nil))
+			}
+			for name, id := range g.Topics {
+				same(TopicKey(number, name), AppendTopic(nil, id))
 			}
 		}
 	})
