@@ -109,7 +109,9 @@
 //     another process has its name, the group says so by then, and the two do not
 //     fence each other in turns.
 //   - A topic of the app's own is created only where nothing is committed that it would
-//     hold: an empty one in place of one that was deleted would be state that is lost.
+//     hold: an empty one in place of one that was deleted would be state that is lost. The
+//     meta topic has the ids of those that the app has read or has its state in, since
+//     others may make one again: offsets of the one before mean nothing in it.
 //   - A task without history starts its clock at the wall time; nothing waits yet
 //     that could be ended by it.
 //   - After a downtime the task clock goes on from where it stood, at the pace of the
