@@ -73,8 +73,15 @@ func TestDecodeTakesTheLastOfEveryKey(t *testing.T) {
 	if diff := cmp.Diff(want, got); err != nil || diff != "" || len(values) != 4 {
 		t.Errorf("%v, %d values\n%s", err, len(values), diff)
 	}
-	for _, bad := range []record.Record{{}, {Key: []byte("x")}, {Key: Key(Live, "a")}, {Key: append(Key(Live, "a"), 0), Value: last.Append(nil)}, {Key: Key(Live, "a"), Value: append(last.Append(nil), 0)},
-		{Key: TopicKey(Live, "a")}, {Key: TopicKey(Live, "a"), Value: topic(1).Value[:16]}, {Key: TopicKey(Live, "a"), Value: append(topic(1).Value, 0)},
+	for _, bad := range []record.Record{
+		{},
+		{Key: []byte("x")},
+		{Key: Key(Live, "a")},
+		{Key: append(Key(Live, "a"), 0), Value: last.Append(nil)},
+		{Key: Key(Live, "a"), Value: append(last.Append(nil), 0)},
+		{Key: TopicKey(Live, "a")},
+		{Key: TopicKey(Live, "a"), Value: topic(1).Value[:16]},
+		{Key: TopicKey(Live, "a"), Value: append(topic(1).Value, 0)},
 	} {
 		if _, _, err := Decode([]record.Record{bad}); err == nil {
 			t.Errorf("key %q, value %q: accepted", bad.Key, bad.Value)
