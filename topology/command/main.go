@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/signal"
@@ -68,7 +69,11 @@ func execute(ctx context.Context, topo *topology.Topology, args []string, stdout
 		return 0
 	}
 	var code exitError
-	if !errors.As(err, &code) {
+	switch {
+	case errors.As(err, &code):
+	case unusable(err): // what was said could not be written
+		_ = errors.As(classify(err), &code)
+	default:
 		code = exitError{exitUsage, err, fmt.Sprintf("%s --help lists what can be said", ran.CommandPath())}
 	}
 	if code.err != nil {
@@ -125,6 +130,8 @@ func classify(err error) error {
 		return err
 	case errors.As(err, &file):
 		return exitError{exitMalformed, err, "correct the file; streamrun check -c FILE says the same"}
+	case errors.As(err, &feed) && unusable(err):
+		return exitError{exitMalformed, err, "name a file that can be read with --feed"}
 	case errors.As(err, &feed):
 		return exitError{exitMalformed, err, "correct the events, or the expressions of the topology file that read them"}
 	case errors.As(err, &moved):
@@ -165,8 +172,16 @@ func classify(err error) error {
 		return exitError{exitRefused, err, "have the batch repaired; or say undecodable_batch: skip of the input, or move the group's offset past it and start with --accept-offsets: both count what is skipped"}
 	case errors.Is(err, kafka.ErrUnreachable), errors.As(err, &dial):
 		return exitError{exitUnreachable, err, "see that the broker runs and that --brokers names it, then try again"}
+	case unusable(err):
+		return exitError{exitFailure, err, "see that the file or directory that the message names can be used, and that its disk has room, then start again"}
 	case errors.Is(err, context.Canceled):
 		return exitError{exitFailure, errors.New("stopped before the end"), "start it again"}
 	}
 	return exitError{exitFailure, err, "read the message from its end; if it tells you nothing to do, report it as it is"}
+}
+
+// unusable reports whether a file or directory could not be read or written.
+func unusable(err error) bool {
+	var path *fs.PathError
+	return errors.As(err, &path)
 }

@@ -16,9 +16,12 @@ type place struct {
 	plaintext bool
 }
 
-// flags adds the flags that say so.
-func (p *place) flags(cmd *cobra.Command) {
-	cmd.Flags().StringSliceVar(&p.brokers, "brokers", nil, "addresses of the cluster, host:port; default: what the topology file says, else "+config.DefaultBroker)
+// flags adds the flags that say so, for a topology from src.
+func (p *place) flags(cmd *cobra.Command, src *source) {
+	cmd.Flags().StringSliceVar(&p.brokers, "brokers", nil, "addresses of the cluster, host:port; default: "+src.said(config.DefaultBroker))
+	if src.topo != nil {
+		return // there is no file whose tls and sasl could be left out
+	}
 	cmd.Flags().BoolVar(&p.plaintext, "plaintext", false, "leave out tls and sasl of the topology file, as for a broker on this machine")
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -378,6 +380,26 @@ func TestWhatIsTakenOrGoneIsRefused(t *testing.T) {
 		var coded exitError
 		if !errors.As(classify(err), &coded) || coded.code != exitRefused || !strings.Contains(coded.next, what) {
 			t.Errorf("%v: exit code %d, next %q", err, coded.code, coded.next)
+		}
+	}
+}
+
+// An answer that cannot be written is no wrong command line.
+func TestAnAnswerThatCannotBeWrittenIsAFailure(t *testing.T) {
+	t.Parallel()
+	const file = "../../examples/permits/streamrun.yaml"
+	for _, args := range []string{"version", "check -c " + file, "describe -c " + file, "topics plan -c " + file, "generate permits"} {
+		stdout, err := os.Create(filepath.Join(t.TempDir(), "stdout"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stdout.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var stderr strings.Builder
+		code := execute(t.Context(), nil, strings.Fields(args), stdout, &stderr)
+		if code != exitFailure || !strings.Contains(stderr.String(), "next: see that the file or directory") {
+			t.Errorf("%s: exit code %d, said %q", args, code, stderr.String())
 		}
 	}
 }

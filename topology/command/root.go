@@ -46,6 +46,15 @@ func (s *source) flag(cmd *cobra.Command) {
 	}
 }
 
+// said completes the help of a flag that a topology file may say too: what the default
+// is where it does not, or where there is no file.
+func (s *source) said(otherwise string) string {
+	if s.topo == nil {
+		return "what the topology file says, else " + otherwise
+	}
+	return otherwise
+}
+
 // load returns the topology, and its file where it has one.
 func (s *source) load() (*topology.Topology, *config.File, error) {
 	if s.topo != nil {
@@ -65,6 +74,9 @@ func (s *source) load() (*topology.Topology, *config.File, error) {
 // loadFile reads a topology file.
 func loadFile(path string) (*config.File, error) {
 	f, err := config.Load(path)
+	if unusable(err) {
+		return nil, exitError{exitMalformed, err, "name a topology file that can be read with -c"}
+	}
 	if err != nil {
 		return nil, exitError{exitMalformed, err, fmt.Sprintf("correct %s, or name another file with -c", path)}
 	}

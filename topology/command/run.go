@@ -45,8 +45,8 @@ func newRun(topo *topology.Topology) *cobra.Command {
 			if cfg.Store == runner.Badger && cfg.DataDir == "" {
 				return exitError{exitUsage, errors.New("store badger needs a directory"), "add --data-dir DIR; or --store memory"}
 			}
-			if mib < 0 || mib > maxMiB {
-				return exitError{exitUsage, fmt.Errorf("--store-memory is %d MiB", mib), fmt.Sprintf("say 4 to %d, or 0 for the default", maxMiB)}
+			if mib != 0 && (mib < minMiB || mib > maxMiB) {
+				return exitError{exitUsage, fmt.Errorf("--store-memory is %d MiB", mib), fmt.Sprintf("say %d to %d, or 0 for the default", minMiB, maxMiB)}
 			}
 			cfg.StoreMemory = mib << 20
 			web.chosen = cmd.Flags().Changed("http")
@@ -55,19 +55,23 @@ func newRun(topo *topology.Topology) *cobra.Command {
 	}
 	src.flag(cmd)
 	flags := cmd.Flags()
-	at.flags(cmd)
+	at.flags(cmd, src)
 	flags.StringVar(&web.addr, "http", defaultHTTP, "address of /metrics, /livez, /readyz and /startupz; empty: none")
 	flags.StringVar(&cfg.Instance, "instance", "", "name of this instance, for ever; default: one that the data directory keeps")
 	flags.StringVar(&cfg.DataDir, "data-dir", "", "directory for what outlives the process: the instance's name, and the state under badger; default: nothing is kept")
-	flags.StringVar((*string)(&cfg.Store), "store", "", "where the state is while the app runs, memory or badger; default: what the topology file says, else badger with --data-dir, memory without")
+	flags.StringVar((*string)(&cfg.Store), "store", "", "where the state is while the app runs, memory or badger; default: "+src.said("badger with --data-dir, memory without"))
 	flags.IntVar(&mib, "store-memory", 64, "MiB of state that each task has in memory under badger")
 	flags.Int64Var(&cfg.MaxLag, "ready-lag", 0, "offsets that a source partition may be behind while /readyz says yes; 0: any number")
 	flags.BoolVar(&cfg.AcceptOffsets, "accept-offsets", false, "go on where committed offsets were moved from outside")
 	return cmd
 }
 
-// maxMiB is what --store-memory can say: what no machine has.
-const maxMiB = 1 << 24
+// minMiB and maxMiB are what --store-memory can say: what the runner needs, and what no
+// machine has.
+const (
+	minMiB = 4
+	maxMiB = 1 << 24
+)
 
 // runApp runs a topology until ctx ends.
 func runApp(ctx context.Context, topo *topology.Topology, f *config.File, cfg runner.Config, web endpoint, logger *slog.Logger) (err error) {

@@ -52,7 +52,7 @@ func simulated(code int) error {
 	case scenario.ExitPass:
 		return nil
 	case scenario.ExitMalformed:
-		return exitError{exitMalformed, nil, "correct the file at the places named"}
+		return exitError{exitMalformed, nil, "correct the file at the places named, or name another"}
 	case scenario.ExitDiffers:
 		return exitError{exitNo, nil, "the rule named decided; change the contract of the case, or what it expects"}
 	}

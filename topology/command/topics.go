@@ -77,7 +77,7 @@ func newTopicsPlan(topo *topology.Topology) *cobra.Command {
 		return nil
 	}
 	src.flag(cmd)
-	at.flags(cmd)
+	at.flags(cmd, src)
 	cmd.Flags().BoolVar(&live, "live", false, "compare with the topics of the cluster")
 	return cmd
 }
