@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/streamrun/streamrun/topology"
 	"github.com/streamrun/streamrun/topology/command/internal/dev"
@@ -36,7 +37,7 @@ const (
 // topology that is compiled in; nil: it comes from a file that the command line names.
 //
 // The first SIGINT or SIGTERM stops what runs in order, a second one ends the
-// process at once.
+// process at once; one that comes with the first is taken for the same.
 func Main(topo *topology.Topology) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -45,10 +46,10 @@ func Main(topo *topology.Topology) int {
 	defer signal.Stop(signals)
 	var interrupted atomic.Bool
 	go func() {
-		s := <-signals
-		interrupted.Store(s == os.Interrupt)
-		cancel()
-		<-signals
+		watch(signals, func(s os.Signal) {
+			interrupted.Store(s == os.Interrupt)
+			cancel()
+		})
 		os.Exit(exitInterrupted)
 	}()
 	code := execute(ctx, topo, os.Args[1:], os.Stdout, os.Stderr)
@@ -56,6 +57,21 @@ func Main(topo *topology.Topology) int {
 		return exitInterrupted
 	}
 	return code
+}
+
+// settle is how long after a signal another one is taken for the same.
+const settle = 250 * time.Millisecond
+
+// watch calls stop with the first signal, and returns with a second one. Some send one
+// to the process and to its group at once, as timeout(1) does: they mean it once.
+func watch(signals <-chan os.Signal, stop func(os.Signal)) {
+	stop(<-signals)
+	first := time.Now()
+	for range signals {
+		if time.Since(first) >= settle {
+			return
+		}
+	}
 }
 
 // execute runs one command line.
