@@ -2,7 +2,6 @@ package command
 
 import (
 	"fmt"
-	"net"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +27,7 @@ func (p *place) flags(cmd *cobra.Command, src *source) {
 // find returns the addresses and how to connect to them. f is nil without a file.
 func (p *place) find(f *config.File) (brokers []string, how security.Security, err error) {
 	for _, b := range p.brokers {
-		if host, port, err := net.SplitHostPort(b); err != nil || host == "" || port == "" {
+		if !config.IsAddress(b) {
 			return nil, how, exitError{exitUsage, fmt.Errorf("--brokers: %q is not host:port", b), "write it as localhost:9092; several with commas"}
 		}
 	}

@@ -6,8 +6,10 @@ import (
 	"net"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -59,14 +61,24 @@ func (r *reader) readKafka(v value) Kafka {
 	return k
 }
 
+// IsAddress reports whether text is the address of a broker: host:port, the port a
+// number from 1 to 65535.
+func IsAddress(text string) bool {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil || host == "" || strings.ContainsFunc(host, unicode.IsSpace) {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
+}
+
 // brokers reads a list of addresses, or one text with commas between them.
 func (r *reader) brokers(v value) []string {
 	var brokers []string
 	add := func(v value, text string) {
 		for _, b := range strings.Split(text, ",") {
 			b = strings.TrimSpace(b)
-			host, port, err := net.SplitHostPort(b)
-			if err != nil || host == "" || port == "" {
+			if !IsAddress(b) {
 				r.add(CodeValue, v.at, v.path, "%q is not host:port", b)
 			}
 			brokers = append(brokers, b)
