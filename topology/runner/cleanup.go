@@ -19,10 +19,30 @@ func (w *wanted) configs(p *task.Plan, found map[string]kafka.Topic) map[string]
 	if ms, known := inputRetention(p, found); w.role == RoleJournal && known {
 		c[retentionTime], c[retentionBytes] = strconv.FormatInt(ms, 10), "-1"
 	}
+	if n, known := inputRecord(p, found); known && (w.role == RoleDeadLetters || w.role == RoleOrder) {
+		c[recordBytes] = strconv.FormatInt(min(n+aroundRecord, math.MaxInt32), 10)
+	}
 	if _, known := found[p.Sources[0]].Configs[timestampAfter]; known {
 		c[timestampAfter] = strconv.FormatInt(math.MaxInt64, 10)
 	}
 	return c
+}
+
+// aroundRecord is what a letter or a held record has around the one that it keeps: texts of
+// an error, ids, numbers.
+const aroundRecord = 64 << 10
+
+// inputRecord returns how large, in bytes, a batch of the inputs may be: the largest of
+// them; or false where their configs are not known.
+func inputRecord(p *task.Plan, found map[string]kafka.Topic) (largest int64, known bool) {
+	for _, s := range p.Sources {
+		n, err := strconv.ParseInt(found[s].Configs[recordBytes], 10, 64)
+		if err != nil {
+			return 0, false
+		}
+		largest = max(largest, n)
+	}
+	return largest, true
 }
 
 // inputRetention returns how long, in milliseconds, the inputs keep their records:

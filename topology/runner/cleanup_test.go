@@ -10,10 +10,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/streamrun/streamrun/policies"
 	"github.com/streamrun/streamrun/topology"
 	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/kafka/mem"
 	"github.com/streamrun/streamrun/topology/internal/task"
+	"github.com/streamrun/streamrun/topology/serde"
 )
 
 func TestCleanupThatLosesSomethingIsRefusedWithTheFix(t *testing.T) {
@@ -73,6 +75,35 @@ func TestJournalIsKeptAsLongAsTheInputs(t *testing.T) {
 			if got := topic.Configs["retention.ms"]; got != want {
 				t.Errorf("%s under %v and %v: retention.ms is %q, want %q", topic.Name, c.left, c.right, got, want)
 			}
+		}
+	}
+}
+
+func TestLettersHaveRoomForTheLargestInput(t *testing.T) {
+	t.Parallel()
+	plans := task.Plans(contracted(t, policies.Contract{}, "states", serde.String()))
+	for _, c := range []struct{ input, want string }{
+		{"1048588", "1114124"},
+		{"10000000", "10065536"},
+		{"2147483647", "2147483647"},
+		{"", ""},
+	} {
+		create, _, err := planTopics(topology.Names{App: app}, plans, found(kafka.Topic{Name: "events", Partitions: 1, Configs: map[string]string{"max.message.bytes": c.input}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		for _, topic := range create {
+			if n := topic.Configs["max.message.bytes"]; n != "" {
+				got[topic.Name] = n
+			}
+		}
+		want := map[string]string{"app-in-order-order": c.want, plans[0].DeadLetters(): c.want}
+		if c.want == "" {
+			want = map[string]string{}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("under %q (-want +got):\n%s", c.input, diff)
 		}
 	}
 }

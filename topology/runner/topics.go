@@ -90,6 +90,7 @@ const (
 	cleanupPolicy  = "cleanup.policy"
 	retentionTime  = "retention.ms"
 	retentionBytes = "retention.bytes"
+	recordBytes    = "max.message.bytes"
 	timestampAfter = "message.timestamp.after.max.ms"
 )
 
