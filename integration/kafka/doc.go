@@ -11,6 +11,6 @@
 //
 // It needs Linux, Java 17 and, the first time, Maven. One cluster at a time: it is in
 // the folder "cluster" of package cluster's cache, and its nodes go on when the shell
-// ends. STREAMRUN_KAFKA_CACHE names another cache, for one more cluster. Exit codes: 0; 1 it does not start or end; 2 wrong use; 5 one is up already; 6
-// Java or Maven is missing.
+// ends. STREAMRUN_KAFKA_CACHE names another cache, for one more cluster. Exit codes: 0; 1
+// it does not start or end; 2 wrong use; 5 one is up already; 6 Java or Maven is missing.
 package main

@@ -36,6 +36,15 @@ func hadTopics(p *task.Plan, recorded []meta.Plan) (had []string) {
 	return append(had, p.Journal)
 }
 
+// checkKept returns a TopicsError if what the app has committed stands for topics that are
+// lost or replaced; others are as replaced tells.
+func checkKept(ctx context.Context, admin kafka.Admin, plans []*task.Plan, recorded meta.Generation, create []kafka.Topic, found map[string]kafka.Topic, counts map[string]int32) (others []error, err error) {
+	if err := lost(ctx, admin, plans, recorded.Plans, create, counts); err != nil {
+		return nil, err
+	}
+	return replaced(ctx, admin, plans, recorded.Topics, found, counts)
+}
+
 // lost returns a TopicsError if one of the topics to create was there when the app
 // committed, so that an empty one would stand for state that is not there; nil: none.
 func lost(ctx context.Context, admin kafka.Admin, plans []*task.Plan, recorded []meta.Plan, create []kafka.Topic, counts map[string]int32) error {
@@ -95,32 +104,35 @@ func replaced(ctx context.Context, admin kafka.Admin, plans []*task.Plan, record
 	}
 	var errs []error
 	for _, p := range plans {
-		for _, name := range slices.Concat(p.Sources, hadTopics(p, nil)) {
+		for _, name := range p.Sources {
 			if !another(name) {
 				continue
 			}
-			source := slices.Contains(p.Sources, name)
-			of := p.Sources
-			if source {
-				of = []string{name}
-			}
-			at, err := committedOf(ctx, admin, p, of, counts)
+			at, err := committedOf(ctx, admin, p, []string{name}, counts)
 			if err != nil {
 				return nil, err
 			}
-			if at == nil {
-				continue
-			}
-			empty := false
-			if !source {
-				if empty, err = isEmpty(ctx, admin, name, counts[name]); err != nil {
-					return nil, err
-				}
-			}
-			switch {
-			case source:
+			if at != nil {
 				errs = append(errs, fmt.Errorf("runner: topic %s is not the one that the app has read: it was deleted and made again, and going on would skip what it has before offset %d of partition %d; "+
 					"set the offsets of group %s to where it is to be read from, and accept them (--accept-offsets), or run the app under another name", name, at.Offset, at.Partition, p.Names.Group()))
+			}
+		}
+		again := slices.DeleteFunc(hadTopics(p, nil), func(name string) bool { return !another(name) })
+		if len(again) == 0 {
+			continue
+		}
+		at, err := committedOf(ctx, admin, p, p.Sources, counts)
+		if err != nil {
+			return nil, err
+		}
+		if at == nil {
+			continue
+		}
+		for _, name := range again {
+			empty, err := isEmpty(ctx, admin, name, counts[name])
+			switch {
+			case err != nil:
+				return nil, err
 			case empty:
 				errs = append(errs, fmt.Errorf("runner: topic %s was deleted and made again, and is empty; the one before held what was made of %s-%d up to offset %d: going on would begin with empty state; "+
 					"restore its records, or run the app under another name, which reads everything from the beginning", name, at.Topic, at.Partition, at.Offset))
@@ -148,11 +160,11 @@ func isEmpty(ctx context.Context, admin kafka.Admin, topic string, partitions in
 	return !slices.ContainsFunc(all, func(tp record.TopicPartition) bool { return marks[tp].HighWater > 0 }), nil
 }
 
-// committedOf returns the first offset of the sources of a plan that a commit of the app
+// committedOf returns the first offset of these sources of a plan that a commit of the app
 // has set, or nil.
-func committedOf(ctx context.Context, admin kafka.Admin, p *task.Plan, topics []string, counts map[string]int32) (*kafka.CommittedOffset, error) {
+func committedOf(ctx context.Context, admin kafka.Admin, p *task.Plan, names []string, counts map[string]int32) (*kafka.CommittedOffset, error) {
 	var sources []record.TopicPartition
-	for _, s := range topics {
+	for _, s := range names {
 		for n := range counts[s] {
 			sources = append(sources, record.TopicPartition{Topic: s, Partition: n})
 		}

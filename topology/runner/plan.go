@@ -195,11 +195,8 @@ func CompareTopics(ctx context.Context, topo *topology.Topology, cluster kafka.C
 	}
 	create, counts, wrong := planTopics(names, plans, found)
 	if wrong == nil {
-		wrong = lost(ctx, admin, plans, recorded.Plans, create, counts)
-	}
-	if wrong == nil {
 		var others []error
-		others, wrong = replaced(ctx, admin, plans, recorded.Topics, found, counts)
+		others, wrong = checkKept(ctx, admin, plans, recorded.Generation, create, found, counts)
 		doubted = append(doubted, others...)
 	}
 	if topics := (*TopicsError)(nil); errors.As(wrong, &topics) {

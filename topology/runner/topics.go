@@ -208,13 +208,9 @@ func prepareTopics(ctx context.Context, admin kafka.Admin, names topology.Names,
 		}
 		create, counts, err := planTopics(names, plans, found)
 		misses := err != nil && missesSource(plans, found)
-		if err == nil {
-			err = lost(ctx, admin, plans, recorded.Plans, create, counts)
-			misses = errors.As(err, new(*TopicsError))
-		}
 		var others []error
 		if err == nil {
-			others, err = replaced(ctx, admin, plans, recorded.Topics, found, counts)
+			others, err = checkKept(ctx, admin, plans, recorded, create, found, counts)
 			misses = len(others) > 0 || errors.As(err, new(*TopicsError))
 		}
 		if misses && time.Since(began) < sourceWait {

@@ -84,29 +84,6 @@ func TestSendsAgainWhatMayComeTwice(t *testing.T) {
 	}
 }
 
-// Offsets that were sent a second time are never sent a third time: that they are pending
-// does not tell the one from the other.
-func TestSendsOffsetsTwiceAtMost(t *testing.T) {
-	t.Parallel()
-	var armed atomic.Bool
-	var sent atomic.Int32
-	b := start(t, embedded.Options{Tap: func(e embedded.Event) embedded.Verdict {
-		if armed.Load() && e.Request == embedded.TxnOffsetCommit && e.Moment == embedded.Answered {
-			sent.Add(1)
-			return embedded.Drop
-		}
-		return embedded.Pass
-	}})
-	c := cluster1(t, b)
-	newTopic(t, c, "t", 1)
-	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer", RequestTimeout: 20 * time.Second})
-	must(t, whole(t, p, record.TopicPartition{Topic: "t"}, "0", 1))
-	armed.Store(true)
-	if err := whole(t, p, record.TopicPartition{Topic: "t"}, "1", 2); !errors.Is(err, kafka.ErrIndefinite) || sent.Load() != 2 {
-		t.Errorf("sent %d times: %v", sent.Load(), err)
-	}
-}
-
 // A request that is sent again for as long as an answer may take is given up then.
 func TestGivesUpWhatIsNeverAnswered(t *testing.T) {
 	t.Parallel()

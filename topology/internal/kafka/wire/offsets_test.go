@@ -44,10 +44,39 @@ func startTapped(t *testing.T) *tapped {
 	return x
 }
 
+// writer returns the producer "writer", behind a transaction of its own, and where it
+// writes.
+func (x *tapped) writer(t *testing.T, wait time.Duration) (kafka.Cluster, kafka.Producer, record.TopicPartition) {
+	t.Helper()
+	c := cluster1(t, x.Broker)
+	newTopic(t, c, "t", 1)
+	tp := record.TopicPartition{Topic: "t"}
+	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer", RequestTimeout: wait})
+	must(t, whole(t, p, tp, "0", 1))
+	return c, p, tp
+}
+
 // arm lets the tap see what is sent from here on.
 func (x *tapped) arm(see func(number int32, moment embedded.Moment) embedded.Verdict) {
 	x.see = see
 	x.armed.Store(true)
+}
+
+// Offsets that were sent a second time are never sent a third time: that they are pending
+// does not tell the one from the other.
+func TestSendsOffsetsTwiceAtMost(t *testing.T) {
+	t.Parallel()
+	b := startTapped(t)
+	_, p, tp := b.writer(t, 20*time.Second)
+	b.arm(func(_ int32, moment embedded.Moment) embedded.Verdict {
+		if moment == embedded.Answered {
+			return embedded.Drop
+		}
+		return embedded.Pass
+	})
+	if err := whole(t, p, tp, "1", 2); !errors.Is(err, kafka.ErrIndefinite) || b.sent.Load() != 2 {
+		t.Errorf("sent %d times: %v", b.sent.Load(), err)
+	}
 }
 
 // Offsets are pending, a rebalance refuses their second copy, and those that are sent
@@ -57,11 +86,7 @@ func (x *tapped) arm(see func(number int32, moment embedded.Moment) embedded.Ver
 func TestLateOffsetsOfAnotherGenerationDoNotGoBack(t *testing.T) {
 	t.Parallel()
 	b := startTapped(t)
-	c := cluster1(t, b.Broker)
-	newTopic(t, c, "t", 1)
-	tp := record.TopicPartition{Topic: "t"}
-	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer", RequestTimeout: 20 * time.Second})
-	must(t, whole(t, p, tp, "0", 1))
+	c, p, tp := b.writer(t, 20*time.Second)
 
 	late := make(chan struct{})
 	arrive := sync.OnceFunc(func() { close(late) })
@@ -130,11 +155,7 @@ func TestTakesPendingOffsetsForThoseOfTheFirstRequestOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := startTapped(t)
-			c := cluster1(t, b.Broker)
-			newTopic(t, c, "t", 1)
-			tp := record.TopicPartition{Topic: "t"}
-			p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer", RequestTimeout: 20 * time.Second})
-			must(t, whole(t, p, tp, "0", 1))
+			_, p, tp := b.writer(t, 20*time.Second)
 			b.arm(func(number int32, moment embedded.Moment) embedded.Verdict {
 				if number == 2 && moment == embedded.Received {
 					return embedded.Drop
@@ -155,11 +176,7 @@ func TestTakesPendingOffsetsForThoseOfTheFirstRequestOnly(t *testing.T) {
 func TestLooksForPendingOffsetsNoLongerThanForAnAnswer(t *testing.T) {
 	t.Parallel()
 	b := startTapped(t)
-	c := cluster1(t, b.Broker)
-	newTopic(t, c, "t", 1)
-	tp := record.TopicPartition{Topic: "t"}
-	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer", RequestTimeout: time.Second})
-	must(t, whole(t, p, tp, "0", 1))
+	_, p, tp := b.writer(t, time.Second)
 	b.arm(func(_ int32, moment embedded.Moment) embedded.Verdict {
 		if moment == embedded.Answered {
 			return embedded.Drop
