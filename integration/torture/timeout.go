@@ -179,19 +179,16 @@ func (c *cutter) see(e embedded.Event) embedded.Verdict {
 	return verdict
 }
 
-// cutOf is what a round cuts: each kind once before the broker has it, then for as long as
-// the client tries after it was applied, and so on. The ends before InitProducerID are
-// applied or not in turn, and in every fourth round its instance is killed. TxnOffsetCommit
-// is committed only if it was applied and cut once, so that comes before the cut that lasts:
-// the least that a drill may do, two rounds, has both.
+// cutOf is what a round cuts: each kind once after it was applied, then for as long as the
+// client tries before the broker has it, and so on: the least that a drill may do, two
+// rounds, has one that is committed of each kind, and one that is not. The ends before
+// InitProducerID are applied or not in turn, and in every fourth round its instance is
+// killed.
 func (d *drill) cutOf(i int) cut {
 	round := i / len(kinds()) % 4
 	c := cut{kind: kind{request: kinds()[i%len(kinds())]}, lasting: round == 1 || round == 2, outage: d.transaction/2 + time.Second, now: time.Now}
-	if round%2 == 1 {
+	if round%2 == 0 {
 		c.moment = embedded.Answered
-	}
-	if c.request == embedded.TxnOffsetCommit {
-		c.lasting = round >= 2
 	}
 	if c.request == embedded.InitProducerID && round != 2 {
 		c.end = &kind{request: embedded.EndTxn}
