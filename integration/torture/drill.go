@@ -39,8 +39,9 @@ type drill struct {
 	lives   []life         // that followed a kill
 	growth  growth
 	damages []damage
-	places  int64    // at which directories were cut
-	reasons []string // why the judgement is no
+	trickle time.Time // when the feed was let go on a little
+	places  int64     // at which directories were cut
+	reasons []string  // why the judgement is no
 }
 
 // life is a process that was started where another one was killed.
@@ -142,6 +143,15 @@ func (d *drill) share(ctx context.Context, faults int) error {
 	d.feed.allowed.Store(before + 2*share)
 	at := before + share/4 + int64(d.rng.Float64()*float64(share))
 	return d.until(ctx, d.drain, fmt.Sprintf("%d events are sent", at), func() bool { return d.feed.sent.Load() >= at })
+}
+
+// goOn lets a feed that has nothing left to send go on a little, for a transaction to be
+// there: by the clock, since who waits for one may be slow to get it.
+func (d *drill) goOn() {
+	if sent := d.feed.sent.Load(); sent >= d.feed.allowed.Load() && time.Since(d.trickle) > 5*slot {
+		d.trickle = time.Now()
+		d.feed.allowed.Store(sent + 2*int64(d.partitions))
+	}
 }
 
 // fault injects one fault.

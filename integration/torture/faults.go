@@ -38,7 +38,7 @@ func (d *drill) freezeOpen(ctx context.Context, p *process, wait time.Duration) 
 		if err := p.thaw(); err != nil {
 			return false, err
 		}
-		d.feed.allowed.Add(int64(d.rate / 100)) // or there is nothing to have a transaction for
+		d.goOn()
 		if err := pause(ctx, time.Duration(1+d.rng.IntN(30))*time.Millisecond); err != nil {
 			return false, err
 		}

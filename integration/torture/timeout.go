@@ -220,8 +220,8 @@ func (d *drill) timeout(ctx context.Context, i int) error {
 	}
 	var got cut
 	err = d.until(ctx, d.drain, fmt.Sprintf("a transaction has ended whose %v", next.kind), func() bool {
-		if sent := d.feed.sent.Load(); d.cutter.waits() && sent >= d.feed.allowed.Load() {
-			d.feed.allowed.Store(sent + int64(d.partitions)) // or there is nothing to have a transaction for
+		if d.cutter.waits() {
+			d.goOn()
 		}
 		select {
 		case got = <-over:
