@@ -37,7 +37,6 @@ type Entity struct {
 	ID     string
 	Row    any    // the machine's decoded row, nil until the machine has decoded Stored
 	Stored []byte // the row as it was stored, nil when there is none
-	Task   any    // the task's own part of the slot; the machine leaves it alone
 }
 
 // An OrderEvent is one delivered record as a machine sees it.

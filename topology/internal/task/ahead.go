@@ -40,7 +40,7 @@ func (t *Task) touch(slots []*slot) {
 	sum := 0
 	for _, sl := range slots {
 		if sl != nil { // the parts of one, a line of the cache each
-			sum += len(sl.ID) + sl.size + int(sl.one[0].timestamp)
+			sum += len(sl.ID) + sl.size + int(sl.one.timestamp)
 		}
 	}
 	for _, sl := range slots {
@@ -53,8 +53,8 @@ func (t *Task) touch(slots []*slot) {
 		if len(sl.ID) > 0 {
 			sum += int(sl.ID[0])
 		}
-		for i := range sl.cells {
-			if v := sl.cells[i].value; len(v) > 0 {
+		for i := range t.slots.stores {
+			if v := sl.cell(i).value; len(v) > 0 {
 				sum += int(v[0]) + int(v[len(v)-1])
 			}
 		}

@@ -189,8 +189,8 @@ func (t *Task) takeSlot(b *Batch, sl *slot) {
 	logRow := changed && (sl.logged || parts[0] != nil)
 	sl.logged = parts[0] != nil
 	sl.dirty, sl.rowDirty = false, false
-	for i := range sl.cells {
-		c := &sl.cells[i]
+	for i := range t.slots.stores {
+		c := sl.cell(i)
 		changed = changed || c.dirty
 		if c.ok {
 			parts[1+i] = c.value
@@ -231,8 +231,8 @@ func (t *Task) takeSlot(b *Batch, sl *slot) {
 func (t *Task) takeCells(b *Batch, sl *slot, id []byte, values [][]byte) {
 	var headers []record.Header
 	first := true
-	for i := range sl.cells {
-		c := &sl.cells[i]
+	for i := range t.slots.stores {
+		c := sl.cell(i)
 		if !c.dirty {
 			continue
 		}

@@ -14,20 +14,35 @@ import (
 // at once; it owns its bytes.
 type slot struct {
 	topology.Entity
-	cells    []cell
-	dirty    bool // listed in slots.dirty
-	rowDirty bool // the order row changed
+	one      cell   // of the first store
+	more     []cell // of the others
+	dirty    bool   // listed in slots.dirty
+	rowDirty bool   // the order row changed
 	place    place
-	stored   bool  // the backend has a row, or will have one when the batches in flight are applied
-	logged   bool  // the changelog has an order row
-	used     bool  // since the hand passed last
-	taken    int64 // number of the last batch that has the row
-	size     int   // as it is counted in slots.bytes
+	stored   bool   // the backend has a row, or will have one when the batches in flight are applied
+	logged   bool   // the changelog has an order row
+	used     bool   // since the hand passed last
+	number   uint32 // in the index
+	taken    int64  // number of the last batch that has the row
+	size     int    // as it is counted in slots.bytes
 
-	// Where ID and cells are as long as they fit: what is used together is together, in
-	// three lines of the cache. name is never written to again, as its string asks for.
-	name [24]byte
-	one  [1]cell
+	// Where ID is if it fits: what is used together is together, in three lines of the
+	// cache. Who has the string may keep it, so a slot that may be another key's one day
+	// does not have it.
+	name [32]byte
+}
+
+// slotOf returns the slot that an entity is the beginning of.
+func slotOf(e *topology.Entity) *slot { return (*slot)(unsafe.Pointer(e)) }
+
+var _ [0]struct{} = [unsafe.Offsetof(slot{}.Entity)]struct{}{}
+
+// cell returns what the slot has of a store.
+func (sl *slot) cell(store int) *cell {
+	if store == 0 {
+		return &sl.one
+	}
+	return &sl.more[store-1]
 }
 
 // slotBytes is about what a slot takes besides its bytes, with what a machine decodes.
@@ -51,11 +66,10 @@ type slots struct {
 	failure error   // of the first read that failed; the task ends with it
 	dirty   []*slot // in the order of their first change since the last batch
 
-	limit  int // of bytes; 0: none
-	bytes  int // of all slots
-	ring   []*slot
-	hand   int // in ring
-	loaded int // since the last forget
+	limit  int    // of bytes; 0: none
+	bytes  int    // of all slots
+	hand   uint32 // number of a slot
+	loaded int    // since the last forget
 
 	key   []byte   // scratch
 	parts [][]byte // scratch
@@ -99,15 +113,6 @@ func (s *slots) get(key []byte) (*slot, error) {
 }
 
 func (s *slots) load(id string) (*slot, error) {
-	sl := &slot{used: true}
-	sl.Task = sl
-	if n := copy(sl.name[:], id); n == len(id) {
-		id = unsafe.String(&sl.name[0], n)
-	}
-	sl.ID = id
-	if sl.cells = sl.one[:min(s.stores, 1)]; s.stores > 1 {
-		sl.cells = make([]cell, s.stores)
-	}
 	s.key = append(append(s.key[:0], statestore.KindSlot), id...)
 	row, err := s.backend.Get(s.key)
 	if err == nil {
@@ -120,20 +125,27 @@ func (s *slots) load(id string) (*slot, error) {
 		}
 		return nil, err
 	}
+	sl := s.index.add(maphash.String(s.index.seed, id))
+	sl.used = true
+	if s.limit == 0 && len(id) <= len(sl.name) {
+		id = unsafe.String(&sl.name[0], copy(sl.name[:], id))
+	}
+	sl.ID = id
+	if s.stores > 1 {
+		sl.more = make([]cell, s.stores-1)
+	}
 	if row != nil {
 		sl.stored = true
 		if s.parts[0] != nil {
 			sl.Stored, sl.logged = append([]byte(nil), s.parts[0]...), true
 		}
-		for i := range sl.cells {
+		for i := range s.stores {
 			if p := s.parts[1+i]; p != nil {
-				sl.cells[i] = cell{value: append([]byte(nil), p...), ok: true}
+				*sl.cell(i) = cell{value: append([]byte(nil), p...), ok: true}
 			}
 		}
 	}
-	s.index.add(sl, maphash.String(s.index.seed, id))
 	if s.limit > 0 {
-		s.ring = append(s.ring, sl)
 		s.loaded++
 		s.resize(sl)
 	}
@@ -143,8 +155,8 @@ func (s *slots) load(id string) (*slot, error) {
 // resize counts the bytes of a slot again.
 func (s *slots) resize(sl *slot) {
 	size := slotBytes + 2*len(sl.ID) + cap(sl.Stored)
-	for i := range sl.cells {
-		size += cap(sl.cells[i].value)
+	for i := range s.stores {
+		size += cap(sl.cell(i).value)
 	}
 	s.bytes += size - sl.size
 	sl.size = size
@@ -158,24 +170,16 @@ func (s *slots) forget(applied int64, idle func(*topology.Entity) bool) {
 	// What stays is not looked at with every batch.
 	looks := 1000 + 4*s.loaded
 	s.loaded, s.last = 0, nil
-	for ; s.bytes > s.limit && len(s.ring) > 0 && looks > 0; looks-- {
-		if s.hand >= len(s.ring) {
-			s.hand = 0
-		}
-		sl := s.ring[s.hand]
+	for ; s.bytes > s.limit && s.index.used > 0 && looks > 0; looks-- {
+		var sl *slot
+		sl, s.hand = s.index.next(s.hand)
 		switch {
 		case sl.used:
 			sl.used = false
-			s.hand++
 		case sl.dirty || sl.taken > applied || !idle(&sl.Entity):
-			s.hand++
 		default:
 			s.bytes -= sl.size
 			s.index.remove(sl, maphash.String(s.index.seed, sl.ID))
-			last := len(s.ring) - 1
-			s.ring[s.hand], s.ring[last] = s.ring[last], nil
-			s.ring = s.ring[:last]
-			s.hand++ // the last one came last: its turn is the next time round
 		}
 	}
 }
@@ -189,7 +193,7 @@ func (s *slots) mark(sl *slot) {
 
 // set writes a cell; the value before it comes back if the event in hand fails.
 func (s *slots) set(sl *slot, store int, value []byte, ok bool, timestamp int64) {
-	c := &sl.cells[store]
+	c := sl.cell(store)
 	if c.event != s.event {
 		from := len(s.saved)
 		s.saved = append(s.saved, c.value...)
@@ -251,7 +255,7 @@ func (s *store) Get(key []byte) ([]byte, bool, error) {
 	if err != nil {
 		return nil, false, err
 	}
-	c := &sl.cells[s.index]
+	c := sl.cell(s.index)
 	return c.value, c.ok, nil
 }
 
@@ -263,9 +267,9 @@ func (s *store) Put(key, value []byte) error {
 		return err
 	}
 	size := len(value)
-	for i := range sl.cells {
+	for i := range s.task.slots.stores {
 		if i != s.index {
-			size += len(sl.cells[i].value)
+			size += len(sl.cell(i).value)
 		}
 	}
 	if size > maxValues {
@@ -279,7 +283,7 @@ func (s *store) Put(key, value []byte) error {
 // Delete implements statestore.Raw.
 func (s *store) Delete(key []byte) error {
 	sl, err := s.slot(key)
-	if err != nil || !sl.cells[s.index].ok {
+	if err != nil || !sl.cell(s.index).ok {
 		return err
 	}
 	s.task.slots.set(sl, s.index, nil, false, s.task.raw.Timestamp)

@@ -343,7 +343,7 @@ func (t *Task) decide() bool {
 func (t *Task) begin(d *topology.Decision) {
 	t.applying, t.decision, t.failed, t.where = true, d, nil, nil
 	if d.Entity != nil {
-		t.hand = d.Entity.Task.(*slot)
+		t.hand = slotOf(d.Entity)
 	}
 	t.point = t.savepoint()
 }

@@ -216,7 +216,7 @@ func (h host) Entity(id string) *topology.Entity {
 
 // Dirty implements topology.OrderHost.
 func (h host) Dirty(e *topology.Entity) {
-	sl := e.Task.(*slot)
+	sl := slotOf(e)
 	sl.rowDirty = true
 	h.t.slots.mark(sl)
 	h.t.changed = true // without a decision too: the end of a drain
