@@ -5,6 +5,13 @@ import "github.com/streamrun/streamrun/topology/internal/record"
 // lookahead is how many slots are touched before the first of them is used.
 const lookahead = 64
 
+// line is the size of a line of the cache; of a value so many are touched that the
+// processor goes on by itself.
+const (
+	line         = 64
+	touchedLines = 8
+)
+
 // ahead knows the slots of the next records of a source. Memory that is not in the
 // processor's cache takes as long as all other work on a record, and reads that do not
 // wait for each other take hardly longer together than one: so what a row of records
@@ -54,8 +61,12 @@ func (t *Task) touch(slots []*slot) {
 			sum += int(sl.ID[0])
 		}
 		for i := range t.slots.stores {
-			if v := sl.cell(i).value; len(v) > 0 {
-				sum += int(v[0]) + int(v[len(v)-1])
+			v := sl.cell(i).value
+			for at := 0; at < min(len(v), touchedLines*line); at += line {
+				sum += int(v[at])
+			}
+			if len(v) > 0 {
+				sum += int(v[len(v)-1])
 			}
 		}
 	}

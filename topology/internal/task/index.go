@@ -13,7 +13,7 @@ type index struct {
 	places  []uint64 // as many as a power of two: 0: free; else the upper half of the hash, and the slot's number plus 1
 	shift   int      // of the upper half of a hash: the rest is the first place where it may be
 	used    int      // places
-	shelves []*shelf
+	shelves []shelf
 	open    []uint32 // shelves that have room
 }
 
@@ -21,9 +21,10 @@ type index struct {
 // alone in its pages, so that its slots keep to the lines of the cache.
 const shelfSlots = 256
 
-// A shelf has slots that are free or in use.
+// A shelf has slots that are free or in use. That they are behind a slice, not an array,
+// saves a look at the first of them on the way to any other.
 type shelf struct {
-	slots [shelfSlots]slot
+	slots []slot                  // nil while all are free
 	used  [shelfSlots / 64]uint64 // bit by slot
 	count int                     // in use
 }
@@ -94,13 +95,12 @@ func (x *index) add(hash uint64) *slot {
 func (x *index) take() uint32 {
 	if len(x.open) == 0 {
 		x.open = append(x.open, uint32(len(x.shelves)))
-		x.shelves = append(x.shelves, nil)
+		x.shelves = append(x.shelves, shelf{})
 	}
 	at := x.open[len(x.open)-1]
-	sh := x.shelves[at]
-	if sh == nil {
-		sh = new(shelf)
-		x.shelves[at] = sh
+	sh := &x.shelves[at]
+	if sh.slots == nil {
+		sh.slots = make([]slot, shelfSlots)
 	}
 	if sh.count++; sh.count == shelfSlots {
 		x.open = x.open[:len(x.open)-1]
@@ -141,13 +141,13 @@ func (x *index) remove(sl *slot, hash uint64) {
 	x.used--
 	*sl = slot{}
 	at := n / shelfSlots
-	sh := x.shelves[at]
+	sh := &x.shelves[at]
 	if sh.count == shelfSlots {
 		x.open = append(x.open, at)
 	}
 	sh.used[n%shelfSlots/64] &^= 1 << (n % 64)
 	if sh.count--; sh.count == 0 {
-		x.shelves[at] = nil
+		sh.slots = nil
 	}
 }
 
@@ -158,8 +158,8 @@ func (x *index) next(n uint32) (*slot, uint32) {
 		if n++; n >= uint32(len(x.shelves)*shelfSlots) {
 			n = 0
 		}
-		sh := x.shelves[n/shelfSlots]
-		if sh == nil {
+		sh := &x.shelves[n/shelfSlots]
+		if sh.slots == nil {
 			n |= shelfSlots - 1
 			continue
 		}

@@ -54,8 +54,8 @@ func TestAnIndexIsAMap(t *testing.T) {
 				x.remove(sl, hash(i))
 			}
 		}
-		for at, sh := range x.shelves {
-			if sh != nil {
+		for at := range x.shelves {
+			if x.shelves[at].slots != nil {
 				t.Errorf("shelf %d of nothing is kept", at)
 			}
 		}
