@@ -83,7 +83,7 @@ func (s *Sequencer) doneNext() bool {
 		n.VersionBackward++
 	}
 	if s.nextHash != 0 {
-		row.ids.record(newIDEntry(in.Sequence, s.nextHash, true), s.contract.IDMemory, row.last)
+		row.decided(newIDEntry(in.Sequence, s.nextHash, true), s.contract.IDMemory)
 	}
 	n.Delivered++
 	n.Applied++

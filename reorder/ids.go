@@ -38,8 +38,8 @@ func (e idEntry) applied() bool { return e.tag&1 != 0 }
 // above reports whether the number is one of the present epoch beyond last.
 func (e idEntry) above(last int64) bool { n := e.number(); return n > last && n != noNumber }
 
-// ids remembers the ids decided last, in the order of recording, as a ring.
-// The zero value is empty.
+// ids remembers the ids decided last, in the order of recording, as a ring. nil is
+// empty, and stays so.
 type ids struct {
 	ring  []idEntry
 	head  int // index of the entry recorded first
@@ -88,7 +88,18 @@ func idOf(m *policies.Metadata) string {
 	return DerivedID(m.Entity, m.Epoch, m.Sequence)
 }
 
+// len returns how many ids are remembered.
+func (m *ids) len() int {
+	if m == nil {
+		return 0
+	}
+	return len(m.ring)
+}
+
 func (m *ids) has(hash uint64) bool {
+	if m == nil {
+		return false
+	}
 	if m.index != nil {
 		_, ok := m.index.byHash[hash]
 		return ok
@@ -103,6 +114,9 @@ func (m *ids) has(hash uint64) bool {
 
 // find returns the entry of an id.
 func (m *ids) find(hash uint64) (idEntry, bool) {
+	if m == nil {
+		return idEntry{}, false
+	}
 	if m.index != nil {
 		e, ok := m.index.byHash[hash]
 		return e, ok
@@ -117,6 +131,9 @@ func (m *ids) find(hash uint64) (idEntry, bool) {
 
 // at reports whether an id is recorded for a number of the present epoch.
 func (m *ids) at(number int64) bool {
+	if m == nil {
+		return false
+	}
 	if m.index != nil {
 		_, ok := m.index.byNumber[number]
 		return ok
@@ -129,12 +146,20 @@ func (m *ids) at(number int64) bool {
 	return false
 }
 
-// record remembers an id and forgets those recorded first beyond the limit, but
-// none whose number is above last: an id applied ahead stays until last passes it.
-func (m *ids) record(e idEntry, limit int, last int64) {
+// decided remembers the id of an event that was decided, if it has one.
+func (r *Row) decided(e idEntry, limit int) {
 	if e.hash == 0 {
 		return
 	}
+	if r.ids == nil {
+		r.ids = &ids{}
+	}
+	r.ids.record(e, limit, r.last)
+}
+
+// record remembers an id and forgets those recorded first beyond the limit, but
+// none whose number is above last: an id applied ahead stays until last passes it.
+func (m *ids) record(e idEntry, limit int, last int64) {
 	if len(m.ring) == limit && limit > 0 && !m.ring[m.head].above(last) {
 		if m.index != nil {
 			m.unindex(m.ring[m.head])
@@ -163,7 +188,7 @@ func (m *ids) grow() {
 
 // trim forgets the entries recorded first that may go, down to the limit.
 func (m *ids) trim(limit int, last int64) {
-	excess := len(m.ring) - limit
+	excess := m.len() - limit
 	if excess <= 0 {
 		return
 	}
@@ -193,6 +218,9 @@ func (m *ids) straighten() {
 
 // each calls f for every entry in the order of recording.
 func (m *ids) each(f func(idEntry)) {
+	if m == nil {
+		return
+	}
 	for _, e := range m.ring[m.head:] {
 		f(e)
 	}
@@ -203,6 +231,9 @@ func (m *ids) each(f func(idEntry)) {
 
 // newEpoch keeps the ids and takes their numbers away: they belong to the old epoch.
 func (m *ids) newEpoch() {
+	if m == nil {
+		return
+	}
 	for i, e := range m.ring {
 		m.ring[i] = newIDEntry(noNumber, e.hash, e.applied())
 	}

@@ -24,6 +24,7 @@ type Machine struct {
 	out    []topology.Decision // of the last Step
 	at     int                 // the next of out
 	cur    *entity             // of the last Step
+	slot   *topology.Entity    // its; nil: nobody's
 	flying bool                // an apply was handed out, its outcome is awaited
 
 	hand     hand
@@ -53,14 +54,15 @@ var ErrUnknownEntity = errors.New("nothing is known of it")
 
 // command is a re-drive that has not begun.
 type command struct {
-	owner *entity
-	now   int64
+	slot *topology.Entity
+	now  int64
 }
 
 // hand is the record offered last, until it is decided.
 type hand struct {
 	full   bool
 	owner  *entity
+	slot   *topology.Entity // the owner's; nil: nobody's
 	ev     *topology.OrderEvent
 	now    int64
 	paused bool
@@ -68,15 +70,16 @@ type hand struct {
 }
 
 // entity is what a machine keeps of one entity. One in order has its row alone, and
-// that small: of a hundred thousand entities in order each event meets cold memory.
+// that in one line of the cache: of a hundred thousand entities in order each event
+// meets cold memory.
 type entity struct {
 	*aside // nil while the entity is in order
-	slot   *topology.Entity
 	row    Row
 }
 
 // aside is what a machine keeps of an entity that is out of order.
 type aside struct {
+	slot     *topology.Entity
 	held     Memory
 	blocked  []*Event // event time: released, but the entity could not take them
 	due      timer    // as it stands in the heap
@@ -99,7 +102,7 @@ func NewMachine(c policies.Contract, host topology.OrderHost, sources int) *Mach
 		m.causes = newCauses()
 	}
 	m.seq = NewSequencer(c, sources, (*outside)(m))
-	m.putAside(&m.nobody)
+	m.putAside(&m.nobody, nil)
 	return m
 }
 
@@ -145,7 +148,7 @@ func (m *Machine) entityOf(slot *topology.Entity) *entity {
 	if en, ok := slot.Row.(*entity); ok {
 		return en
 	}
-	en := &entity{slot: slot}
+	en := &entity{}
 	if slot.Stored != nil {
 		// The store answers for its bytes: it checks sums, and CheckRow at restore.
 		if err := en.row.decode(slot.Stored); err != nil {
@@ -158,13 +161,14 @@ func (m *Machine) entityOf(slot *topology.Entity) *entity {
 }
 
 // putAside gives the entity the part that one out of order has.
-func (m *Machine) putAside(en *entity) {
+func (m *Machine) putAside(en *entity, slot *topology.Entity) {
 	if en.aside != nil {
 		return
 	}
 	if en.aside, m.spare = m.spare, nil; en.aside == nil {
 		en.aside = &aside{index: -1, held: Memory{byTime: m.seq.byTime, byTuple: m.seq.byVersion, changed: m.touch}}
 	}
+	en.slot = slot
 }
 
 // takeAside takes the part back from an entity that does not need it.
@@ -196,7 +200,7 @@ func (m *Machine) touch(e *Event) {
 // Touch implements topology.OrderMachine.
 func (m *Machine) Touch(slot *topology.Entity) {
 	if en, ok := slot.Row.(*entity); ok {
-		m.looked = en.row.last + en.row.start // kept, so that it is not left out
+		m.looked = en.row.last // kept, so that it is not left out
 	}
 }
 
@@ -206,7 +210,7 @@ func (m *Machine) Record(slot *topology.Entity, ev *topology.OrderEvent, now int
 	if slot != nil {
 		en = m.entityOf(slot)
 	}
-	m.hand = hand{full: true, owner: en, ev: ev, now: now}
+	m.hand = hand{full: true, owner: en, slot: slot, ev: ev, now: now}
 }
 
 // Refuse implements topology.OrderMachine.
@@ -238,12 +242,13 @@ func (m *Machine) tick(to timer) {
 func (m *Machine) Command(c topology.OrderCommand, now int64) error {
 	switch c.Kind {
 	case "redrive":
-		en := m.entityOf(m.host.Entity(c.Entity))
-		m.putAside(en)
+		slot := m.host.Entity(c.Entity)
+		en := m.entityOf(slot)
+		m.putAside(en, slot)
 		if !en.row.known && en.held.Letters() == 0 {
 			return fmt.Errorf("reorder: re-driving entity %q: %w", c.Entity, ErrUnknownEntity)
 		}
-		m.commands = append(m.commands, command{en, now})
+		m.commands = append(m.commands, command{slot, now})
 		if !m.Owes() {
 			m.begin()
 		}
@@ -269,8 +274,8 @@ func (m *Machine) Next(backlog bool) *topology.Decision {
 	d := &m.out[m.at]
 	m.at++
 	m.flying = d.Kind == topology.DecideApply || d.Kind == topology.DecideCompensate
-	if m.cur != nil {
-		d.Entity = m.cur.slot
+	if m.slot != nil {
+		d.Entity = m.slot
 	}
 	return d
 }
@@ -283,10 +288,10 @@ func (m *Machine) Outcome(o topology.ApplyOutcome) {
 	m.flying = false
 	if o == topology.OutcomeDone && m.seq.doneNext() {
 		m.out, m.at = m.out[:0], 0
-		m.host.Dirty(m.cur.slot)
+		m.host.Dirty(m.slot)
 		return
 	}
-	m.step(m.cur, Input{Kind: InputOutcome, Outcome: o}, m.seq.now)
+	m.step(m.cur, m.slot, Input{Kind: InputOutcome, Outcome: o}, m.seq.now)
 }
 
 // work makes one Step, the most urgent one. It reports whether there was one.
@@ -341,7 +346,7 @@ func (m *Machine) join() bool {
 		return false
 	}
 	h.full = false
-	m.step(h.owner, Input{Kind: InputBehind, Event: h.ev}, h.now)
+	m.step(h.owner, h.slot, Input{Kind: InputBehind, Event: h.ev}, h.now)
 	return true
 }
 
@@ -362,25 +367,26 @@ func (m *Machine) Owes() bool {
 func (m *Machine) begin() {
 	c := m.commands[0]
 	m.commands = m.commands[1:]
-	m.putAside(c.owner)
-	beginRedrive(&c.owner.row, &c.owner.held)
-	m.host.Dirty(c.owner.slot)
-	m.enqueue(c.owner, c.now)
+	en := m.entityOf(c.slot)
+	m.putAside(en, c.slot)
+	beginRedrive(&en.row, &en.held)
+	m.host.Dirty(c.slot)
+	m.enqueue(en, c.now)
 }
 
 func (m *Machine) decideHand() {
 	h := &m.hand
 	h.full = false
 	if h.refuse != "" {
-		m.cur = &m.nobody
+		m.cur, m.slot = &m.nobody, nil
 		m.out, m.at = m.seq.Refuse(h.ev, h.refuse), 0
 		return
 	}
 	if m.seq.applyNext(&h.owner.row, h.ev, h.now) {
-		m.cur, m.out, m.at = h.owner, m.seq.next[:], 0
+		m.cur, m.slot, m.out, m.at = h.owner, h.slot, m.seq.next[:], 0
 		return
 	}
-	m.step(h.owner, Input{Kind: InputRecord, Event: h.ev}, h.now)
+	m.step(h.owner, h.slot, Input{Kind: InputRecord, Event: h.ev}, h.now)
 }
 
 // goOn continues with an entity that has more to do.
@@ -388,16 +394,15 @@ func (m *Machine) goOn(en *entity) {
 	if en.since == atRestart {
 		en.since = m.ticked.due
 	}
-	m.step(en, Input{Kind: InputMore}, en.since)
+	m.step(en, en.slot, Input{Kind: InputMore}, en.since)
 }
 
 // fire fires the earliest timer of the entity, at the time that it was due.
 func (m *Machine) fire(en *entity) {
-	m.step(en, Input{Kind: InputTick}, en.due.due)
+	m.step(en, en.slot, Input{Kind: InputTick}, en.due.due)
 }
 
 func (m *Machine) enqueue(en *entity, now int64) {
-	m.putAside(en)
 	if !en.queued {
 		en.queued, en.since = true, now
 		m.queue = append(m.queue, en)
@@ -415,9 +420,9 @@ func (m *Machine) dequeue(en *entity) {
 }
 
 // step lends the entity to the sequencer and sees to what the step changed.
-func (m *Machine) step(en *entity, in Input, now int64) {
-	m.cur = en
-	m.putAside(en)
+func (m *Machine) step(en *entity, slot *topology.Entity, in Input, now int64) {
+	m.cur, m.slot = en, slot
+	m.putAside(en, slot)
 	out, more := m.seq.Step(&en.row, &en.held, in, now, stepBudget)
 	m.out, m.at, now = out, 0, m.seq.now
 	if m.seq.paused {
@@ -432,8 +437,8 @@ func (m *Machine) step(en *entity, in Input, now int64) {
 	} else if more {
 		m.enqueue(en, now)
 	}
-	if m.seq.changed && en.slot != nil {
-		m.host.Dirty(en.slot)
+	if m.seq.changed && slot != nil {
+		m.host.Dirty(slot)
 	}
 	m.reconcile(en)
 }

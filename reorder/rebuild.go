@@ -61,7 +61,7 @@ type Log struct {
 // PlanRebuild plans the rebuild of an entity of the machine's task from its log.
 func (m *Machine) PlanRebuild(slot *topology.Entity, log Log) (*Rebuild, error) {
 	en := m.entityOf(slot)
-	m.putAside(en)
+	m.putAside(en, slot)
 	return PlanRebuild(m.seq.contract, &en.row, &en.held, log)
 }
 
@@ -189,7 +189,7 @@ func (f *refold) fold(e refoldEntry) {
 	known := e.hash != 0 && remembered && entry.applied()
 	switch {
 	case f.seq.bySeq && e.epoch < f.live.epoch:
-		if !known && len(f.live.ids.ring) < f.contract.IDMemory {
+		if !known && f.live.ids.len() < f.contract.IDMemory {
 			return // nothing was forgotten: it was never applied
 		}
 		known = true
@@ -357,22 +357,25 @@ func (r *Row) leftOut(n int64) (out bool) {
 
 // remember records an applied id without forgetting others; a known one becomes applied.
 func (r *Row) remember(hash uint64, number int64) {
-	m := &r.ids
-	for i, e := range m.ring {
-		if e.hash == hash {
-			m.ring[i] = newIDEntry(e.number(), hash, true)
-			m.reindex(m.ring[i])
-			return
+	if r.ids != nil {
+		for i, e := range r.ids.ring {
+			if e.hash == hash {
+				r.ids.ring[i] = newIDEntry(e.number(), hash, true)
+				r.ids.reindex(r.ids.ring[i])
+				return
+			}
 		}
 	}
-	m.record(newIDEntry(number, hash, true), len(m.ring)+1, r.last)
+	r.decided(newIDEntry(number, hash, true), r.ids.len()+1)
 }
 
 // clone returns a copy that shares nothing which changes, but the events tried again.
 func (r *Row) clone() Row {
 	c := *r
-	c.ids = ids{}
-	r.ids.each(func(e idEntry) { c.ids.record(e, len(r.ids.ring), noNumber-1) })
+	if r.ids != nil {
+		c.ids = &ids{}
+		r.ids.each(func(e idEntry) { c.ids.record(e, len(r.ids.ring), noNumber-1) })
+	}
 	if r.rare != nil {
 		x := *r.rare
 		x.holes, x.ahead, x.void = slices.Clone(x.holes), slices.Clone(x.ahead), slices.Clone(x.void)
@@ -388,7 +391,8 @@ func (r *Row) clone() Row {
 // become possible is pending.
 func (m *Machine) Swap(slot *topology.Entity, r *Rebuild, now int64) {
 	en, s := m.entityOf(slot), m.seq
-	m.cur, en.row = en, r.row
+	m.putAside(en, slot)
+	m.cur, m.slot, en.row = en, slot, r.row
 	s.row, s.held, s.now, s.out = &en.row, &en.held, now, s.out[:0]
 	for _, e := range slices.Collect(en.held.all()) {
 		if r.has(e) {
@@ -404,6 +408,7 @@ func (m *Machine) Swap(slot *topology.Entity, r *Rebuild, now int64) {
 	}
 	m.host.Dirty(slot)
 	m.reconcile(en)
+	m.putAside(en, slot) // it may be gone by now
 	m.enqueue(en, now)
 }
 

@@ -12,7 +12,7 @@ type Row struct {
 	known   bool  // whether epoch, start and last are set
 	parked  bool
 	start   int64 // first number of the epoch
-	ids     ids   // ids decided last
+	ids     *ids  // decided last; nil: none was
 }
 
 // rare is the part of a row that an entity in order does not need. It exists while

@@ -39,7 +39,7 @@ func (r *Row) append(b []byte, durable bool) []byte {
 	f.set(rowVersion, r.version != 0)
 	f.set(rowParked, r.parked)
 	f.set(rowRedriving, x.redriving)
-	f.set(rowIDs, len(r.ids.ring) > 0)
+	f.set(rowIDs, r.ids.len() > 0)
 	f.set(rowHoles, len(x.holes) > 0)
 	f.set(rowAhead, len(x.ahead) > 0)
 	f.set(rowVoid, len(x.void) > 0)
@@ -122,6 +122,7 @@ func (r *Row) decode(value []byte) error {
 	}
 	r.parked, x.redriving = f.has(rowParked), f.has(rowRedriving)
 	if f.has(rowIDs) {
+		r.ids = &ids{}
 		r.ids.read(in, r.last)
 	}
 	if f.has(rowHoles) {

@@ -398,7 +398,7 @@ func (s *Sequencer) remember(ev *Event, applied bool) {
 	if !s.bySeq {
 		n = noNumber
 	}
-	s.row.ids.record(newIDEntry(n, ev.hash, applied), s.contract.IDMemory, s.row.last)
+	s.row.decided(newIDEntry(n, ev.hash, applied), s.contract.IDMemory)
 }
 
 // minus is a-b, or the nearest number that there is.

@@ -36,7 +36,7 @@ func (m *Machine) Changes(put func(key, value []byte)) {
 	var rows []change
 	for _, e := range m.touched {
 		e.changed = false
-		entity := e.owner.slot.ID
+		entity := e.Entity
 		held := m.durable && e.kept && (e.state == stateHeld || e.state == stateRetrying)
 		if held {
 			rows = append(rows, change{appendHeldKey(nil, e, entity), e.appendHeld(nil)})
@@ -252,7 +252,7 @@ func (m *Machine) restoreOwner(e *Event) (*entity, error) {
 		}
 	}
 	en := m.entityOf(slot)
-	m.putAside(en)
+	m.putAside(en, slot)
 	if !en.restored {
 		en.restored = true
 		m.restored = append(m.restored, en)

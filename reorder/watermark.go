@@ -34,7 +34,7 @@ func (m *Machine) release() bool {
 			en.blocked = append(en.blocked, first)
 			continue
 		}
-		m.step(en, Input{Kind: InputRelease, Released: first}, m.seq.now) // the input that moved the watermark
+		m.step(en, en.slot, Input{Kind: InputRelease, Released: first}, m.seq.now) // the input that moved the watermark
 		return true
 	}
 	return false

@@ -172,9 +172,10 @@ func (t *table) ahead(puts []Put) []uint64 {
 			}
 		}
 	}
+	sum := 0
 	for _, n := range likely[:len(puts)] {
 		if n != none {
-			t.seen += int(t.entries[n].key)
+			sum += int(t.entries[n].key)
 		}
 	}
 	for _, n := range likely[:len(puts)] {
@@ -182,9 +183,10 @@ func (t *table) ahead(puts []Put) []uint64 {
 			e := &t.entries[n]
 			b := t.blocks.bytes(e.block)[:e.key+e.row]
 			for at := 0; at < len(b); at += 64 {
-				t.seen += int(b[at])
+				sum += int(b[at])
 			}
 		}
 	}
+	t.seen = sum
 	return hashes
 }
