@@ -88,3 +88,28 @@ func TestASlotIsNamedByItsKey(t *testing.T) {
 		}
 	}
 }
+
+// The name of a slot is in alarms and logs when the slot is another key's.
+func TestANameOutlivesItsSlot(t *testing.T) {
+	t.Parallel()
+	s := newSlots(statestore.NewMemory(), 1, 1)
+	get := func(key string) *slot {
+		sl, err := s.get([]byte(key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sl
+	}
+	first := get("first")
+	s.mark(get("another, which stays"))
+	name := first.ID
+	for range 2 {
+		s.forget(0, func(*topology.Entity) bool { return true })
+	}
+	if get("second") != first {
+		t.Fatal("the slot is not used again")
+	}
+	if name != "first" {
+		t.Errorf("the name became %q", name)
+	}
+}
