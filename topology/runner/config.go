@@ -95,6 +95,7 @@ type Config struct {
 	now  func() time.Time        // the wall clock; nil: the machine's
 	name func() string           // draws a name for an instance that has none; nil: at random
 	tune func(*badgerdb.Options) // of tests
+	full int                     // records of a batch that is full; 0: maxRecords
 }
 
 func (c Config) withDefaults() Config {
@@ -104,6 +105,7 @@ func (c Config) withDefaults() Config {
 	def(&c.SessionTimeout, 45*time.Second)
 	def(&c.Guarantee, ExactlyOnce)
 	def(&c.StoreMemory, 64<<20)
+	def(&c.full, maxRecords)
 	if c.Store == "" {
 		c.Store = Memory
 		if c.DataDir != "" {
@@ -181,7 +183,7 @@ func (c *Config) wire(clientID string) wire.Options {
 
 // limits returns what a worker decides by.
 func (c *Config) limits() decide.Limits {
-	l := decide.Limits{Interval: c.CommitInterval, Records: maxRecords, Bytes: maxBytes, Timeout: c.TransactionTimeout, Patience: c.patience()}
+	l := decide.Limits{Interval: c.CommitInterval, Records: c.full, Bytes: maxBytes, Timeout: c.TransactionTimeout, Patience: c.patience()}
 	if c.CommitInterval == AutoInterval {
 		l.Interval, l.Apart, l.Ahead = 0, autoApart, c.Guarantee != AtLeastOnce
 	}

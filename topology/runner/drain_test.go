@@ -157,3 +157,25 @@ func TestADrainThatStandsInTheWayIsCutToo(t *testing.T) {
 		t.Errorf("%d batches", batches)
 	}
 }
+
+// What is stepped behind a batch that was taken ahead would be in no transaction that
+// anybody knows of.
+func TestNothingIsSteppedBehindABatchThatWasTaken(t *testing.T) {
+	x := newHole(t, 10)
+	x.give("other", 1, 3)
+	x.steps(1)
+	x.takeAhead()
+	x.give("other", 4, 3)
+	x.steps(1)
+	if x.applied["other"] != 3 {
+		t.Errorf("%d events of the other entity are applied while a batch waits, not 3", x.applied["other"])
+	}
+	x.takeAhead() // nothing more comes of it
+	for range 2 {
+		x.commit()
+		x.steps(1)
+	}
+	if x.applied["other"] != 6 || x.task.Take() != nil {
+		t.Errorf("%d events of the other entity are applied, not 6, or some are in no batch", x.applied["other"])
+	}
+}

@@ -162,7 +162,7 @@ func (s *sim) start(id int) {
 	s.starts++
 	name := fmt.Sprintf("start-%d", s.starts)
 	cfg := Config{
-		Workers: 1 + s.rnd.IntN(2), CommitInterval: cmp.Or(s.verdict.script.Settings.CommitInterval, AutoInterval), TransactionTimeout: 2 * time.Second, SessionTimeout: 6 * time.Second, Standbys: s.verdict.script.Settings.Standbys,
+		Workers: 1 + s.rnd.IntN(2), CommitInterval: cmp.Or(s.verdict.script.Settings.CommitInterval, AutoInterval), TransactionTimeout: 2 * time.Second, SessionTimeout: 6 * time.Second, Standbys: s.verdict.script.Settings.Standbys, full: s.verdict.script.Settings.Batch,
 		now:  func() time.Time { return time.Now().Add(time.Duration(i.skew.Load())) },
 		name: func() string { return name },
 	}

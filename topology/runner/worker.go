@@ -255,7 +255,8 @@ func (w *worker) step() (stepped bool) {
 	w.watch.passed(w.id, wall)
 	if w.decide.Full() {
 		if w.kept.IsZero() {
-			w.kept = wall
+			w.takeAhead()
+			w.kept = w.cfg.now()
 		}
 		return false
 	}
@@ -282,6 +283,16 @@ func (w *worker) step() (stepped bool) {
 		stepped = stepped || did != nothing
 	}
 	return stepped
+}
+
+// takeAhead takes the batches that the next transaction has, while the one before it has
+// not ended and nothing more fits into them: the work of it does not wait for that.
+func (w *worker) takeAhead() {
+	for _, o := range w.tasks {
+		if w.decide.Active(o.Holding) {
+			o.takeAhead()
+		}
+	}
 }
 
 // failTask stops a task. If it was its state that failed, the task is restored anew:

@@ -36,6 +36,7 @@ type Settings struct {
 	Standbys       int           // of each task
 	Static         bool          // instances keep their name
 	CommitInterval time.Duration // 0: as soon as the last commit has ended
+	Batch          int           // records of one that is full; 0: more than there are
 	MarkerDelay    time.Duration // until a marker lands, at most
 	Keys           int           // entities
 	Ordered        bool          // by sequence, under the contract of what follows
@@ -61,6 +62,7 @@ func (s *Settings) all() []setting {
 		{"standbys", &s.Standbys, "0 1 2"},
 		{"static", &s.Static, "false true"},
 		{"commit_interval", &s.CommitInterval, "200ms 200ms 0s"},
+		{"batch", &s.Batch, "0 0 4"},
 		{"marker_delay", &s.MarkerDelay, "0s 20ms 2s"},
 		{"keys", &s.Keys, "1 2 3 4 5 6 7 8"},
 		{"ordered", &s.Ordered, "false true true true"},
