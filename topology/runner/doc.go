@@ -58,7 +58,8 @@
 // The live heap of an instance is at most about the sum of
 //
 //	each event that is held       640 bytes, and 3 times key, value and headers
-//	each worker                   400 MiB: two batches, one of which is on its way, of
+//	each worker                   400 MiB: two batches, one of which is on its way and the
+//	                              other one encoded where it is full, of
 //	                              120,000 records or 24 MiB of input, at 512 bytes a record
 //	                              and 3 times the input, and 128 MiB of what is produced
 //	each source partition         4 MiB: 1 MiB that waits and an answer, decoded

@@ -28,7 +28,7 @@ type owned struct {
 
 	// made anew by open
 	task     *task.Task
-	ahead    *task.Batch // was taken, and no transaction has it yet; nothing is stepped meanwhile
+	taken    *task.Batch // no transaction has it yet; nothing is stepped meanwhile
 	clock    decide.Clock
 	sources  []source
 	openings int  // how often it was opened: answers to an earlier one are not its own
@@ -55,7 +55,7 @@ func (o *owned) open(wall int64) error {
 	if err != nil {
 		return err
 	}
-	o.task, o.ahead = t, nil
+	o.task, o.taken = t, nil
 	o.openings++
 	o.ticked = 0
 	for _, st := range o.moves {
@@ -144,7 +144,7 @@ func (o *owned) budget(drain int) int {
 // them. records and bytes are what it consumed, or let go of what waited: what makes its
 // batch grow.
 func (o *owned) step(wall int64, drain int) (what did, records, bytes int, err error) {
-	if o.stuck || o.ahead != nil {
+	if o.stuck || o.taken != nil {
 		return nothing, 0, 0, nil
 	}
 	due, armed := o.task.Due()
@@ -202,18 +202,18 @@ func (o *owned) step(wall int64, drain int) (what did, records, bytes int, err e
 	return stepped, records, bytes, nil
 }
 
-// takeAhead takes what the next transaction has before its time.
-func (o *owned) takeAhead() {
-	if o.ahead == nil {
-		o.ahead = o.task.Take()
+// takeEarly takes what the next transaction has before its time.
+func (o *owned) takeEarly() {
+	if o.taken == nil {
+		o.taken = o.task.Take()
 	}
 }
 
 // take takes what is to be committed.
 func (o *owned) take() *task.Batch {
 	o.drained, o.stuck = 0, false
-	if b := o.ahead; b != nil {
-		o.ahead = nil
+	if b := o.taken; b != nil {
+		o.taken = nil
 		return b
 	}
 	return o.task.Take()
@@ -233,5 +233,5 @@ func (o *owned) commit(p *part) error {
 
 // drop throws away what is fetched and stepped.
 func (o *owned) drop() {
-	o.sources, o.more, o.ahead = nil, false, nil
+	o.sources, o.more, o.taken = nil, false, nil
 }

@@ -110,10 +110,12 @@ func (w *worker) loop(ctx context.Context) (err error) {
 	for ctx.Err() == nil {
 		w.act(flying)
 		stepped := w.step()
+		full := w.decide.Full()
 		w.decide.Passed(w.cfg.now())
 		w.act(flying)
 		w.startFetch(flying)
-		if err := w.wait(flying, stepped); err != nil {
+		// When a full batch is on its way what is fetched goes on.
+		if err := w.wait(flying, stepped || full && !w.decide.Full()); err != nil {
 			return err
 		}
 	}
@@ -255,7 +257,7 @@ func (w *worker) step() (stepped bool) {
 	w.watch.passed(w.id, wall)
 	if w.decide.Full() {
 		if w.kept.IsZero() {
-			w.takeAhead()
+			w.takeEarly()
 			w.kept = w.cfg.now()
 		}
 		return false
@@ -269,7 +271,7 @@ func (w *worker) step() (stepped bool) {
 			continue
 		}
 		if w.decide.Full() {
-			return false
+			return stepped
 		}
 		did, records, bytes, err := o.step(wall.UnixMilli(), w.decide.Drain())
 		if err != nil {
@@ -285,12 +287,13 @@ func (w *worker) step() (stepped bool) {
 	return stepped
 }
 
-// takeAhead takes the batches that the next transaction has, while the one before it has
+// takeEarly takes the batches that the next transaction has, while the one before it has
 // not ended and nothing more fits into them: the work of it does not wait for that.
-func (w *worker) takeAhead() {
+func (w *worker) takeEarly() {
+	w.decide.Taken()
 	for _, o := range w.tasks {
 		if w.decide.Active(o.Holding) {
-			o.takeAhead()
+			o.takeEarly()
 		}
 	}
 }

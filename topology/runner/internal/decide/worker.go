@@ -40,6 +40,7 @@ type Worker struct {
 	records int       // consumed since
 	bytes   int       // likewise
 	awaited bool      // the next commit is
+	taken   bool      // what it has is taken, and waits for nothing else
 	halved  int       // how many times the limits of records and bytes are halved
 	retry   Retry
 	again   time.Time // no commit before it
@@ -260,7 +261,8 @@ func (w *Worker) Restored(h Holding) bool {
 	}
 	delete(w.restoring, h.Task)
 	at, _ := slices.BinarySearchFunc(w.tasks, h, func(t *running, h Holding) int { return t.Task.Compare(h.Task) })
-	w.tasks = slices.Insert(w.tasks, at, &running{Holding: h})
+	leaving := slices.ContainsFunc(w.releases, func(r *release) bool { return slices.Contains(r.holdings, h) })
+	w.tasks = slices.Insert(w.tasks, at, &running{Holding: h, leaving: leaving})
 	return true
 }
 
@@ -320,6 +322,10 @@ func (w *Worker) Stepped(h Holding, records, bytes int, changed bool, now time.T
 // Awaited tells that a drain goes on only after a commit of what there is.
 func (w *Worker) Awaited() { w.awaited = true }
 
+// Taken tells that the work there is is taken for the next commit, and that the tasks
+// that have it are not stepped before.
+func (w *Worker) Taken() { w.taken = true }
+
 // Failed tells that a task can not go on: what of it is not in a commit is dropped.
 func (w *Worker) Failed(h Holding) {
 	if t := w.find(h); t != nil {
@@ -368,7 +374,7 @@ func (w *Worker) takeRebuilds(due func(rebuild) bool) (tasks []Holding) {
 // rest ends the time of uncommitted work if there is none.
 func (w *Worker) rest() {
 	if !w.dirty() {
-		w.since, w.records, w.bytes, w.awaited = time.Time{}, 0, 0, false
+		w.since, w.records, w.bytes, w.awaited, w.taken = time.Time{}, 0, 0, false, false
 	}
 }
 
@@ -382,7 +388,7 @@ func (w *Worker) due() time.Time {
 	if next := w.began.Add(w.limits.Apart); due.Before(next) {
 		due = next
 	}
-	if w.Full() || w.awaited || slices.ContainsFunc(w.tasks, func(t *running) bool { return t.leaving && t.dirty }) {
+	if w.Full() || w.awaited || w.taken || slices.ContainsFunc(w.tasks, func(t *running) bool { return t.leaving && t.dirty }) {
 		due = w.since
 	}
 	if due.Before(w.again) {

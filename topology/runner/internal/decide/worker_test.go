@@ -438,6 +438,45 @@ func withTwo() (w *decide.Worker, a, b decide.Holding) {
 	return w, a, b
 }
 
+// A task that is asked for while it is restored does not run when it is, though another
+// one that is asked for with it keeps it from being given up.
+func TestATaskThatIsAskedForWhileItIsRestoredDoesNotRun(t *testing.T) {
+	now := time.Unix(1000, 0)
+	a, b := decide.Holding{Stamp: 1}, decide.Holding{Task: decide.Task{Partition: 1}, Stamp: 2}
+	w := decide.NewWorker(decide.Limits{Interval: time.Second, Records: 10, Bytes: 10, Patience: time.Hour})
+	w.Assigned([]decide.Holding{a, b})
+	w.Restored(a)
+	w.Stepped(a, 10, 10, true, now)
+	w.Passed(now)
+	w.Revoked(1, []decide.Holding{a, b}, now.Add(time.Second))
+	if !w.Restored(b) || w.Active(b) {
+		t.Fatal("it runs, or is not known")
+	}
+	w.Take()
+	w.Ended(decide.Outcome{Fate: decide.Committed}, now)
+	w.Passed(now)
+	var released bool
+	for _, act := range w.Take() {
+		released = released || act.Kind == decide.Released
+	}
+	if !released {
+		t.Error("it is not given up")
+	}
+}
+
+// What was taken for the next commit goes into it as soon as it can, full or not: its
+// tasks are not stepped before.
+func TestWhatIsTakenIsCommittedAtOnce(t *testing.T) {
+	now := time.Unix(1000, 0)
+	w, a, _ := withTwo()
+	w.Stepped(a, 1, 1, true, now)
+	w.Taken()
+	w.Passed(now)
+	if !w.Busy() {
+		t.Error("no commit begins")
+	}
+}
+
 // A commit whose fate is not known takes the offsets of a task in doubt whose state
 // failed meanwhile: it is restored with the others.
 func TestAFailedTaskIsRestoredAfterAnUnknownFate(t *testing.T) {
