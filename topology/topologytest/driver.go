@@ -56,7 +56,14 @@ type running struct {
 	backend   *statestore.Memory
 	starts    []task.Start
 	task      *task.Task
-	more      bool // the last step left something, or a restart may have
+	more      bool       // the last step left something, or a restart may have
+	behind    *committed // not applied yet; nil: none is
+}
+
+// committed is a batch that was committed, and where its changelogs end.
+type committed struct {
+	*task.Batch
+	positions []statestore.Position
 }
 
 // New starts the tasks of a topology.
@@ -194,12 +201,14 @@ func (d *Driver) step(r *running) bool {
 	return true
 }
 
-// commit does what the runner does, in its order.
+// commit does what the runner does, in its order: a batch may be taken before the one
+// before it is applied.
 func (d *Driver) commit(r *running) {
 	d.tb.Helper()
 	crash := d.crash
 	d.crash = 0
 	if crash == BeforeCommit {
+		d.apply(r)
 		d.open(r)
 		return
 	}
@@ -221,15 +230,12 @@ func (d *Driver) commit(r *running) {
 	for i, o := range b.Offsets(task.Writer{}, journal) {
 		r.starts[i] = task.Start{Offset: o.Offset, Metadata: o.Metadata}
 	}
+	d.apply(r)
 	if crash == 0 {
-		var positions []statestore.Position
+		r.behind = &committed{Batch: b}
 		for _, c := range r.plan.Changelogs {
-			positions = append(positions, statestore.Position{Topic: c.Topic, Partition: r.partition, Offset: int64(len(d.log(c.Topic, r.partition)))})
+			r.behind.positions = append(r.behind.positions, statestore.Position{Topic: c.Topic, Partition: r.partition, Offset: int64(len(d.log(c.Topic, r.partition)))})
 		}
-		if err := r.backend.Apply(b.Puts, positions); err != nil {
-			d.tb.Fatal(err)
-		}
-		r.task.Recycle(b)
 		return
 	}
 	if crash == LoseState {
@@ -237,6 +243,20 @@ func (d *Driver) commit(r *running) {
 	}
 	d.restore(r)
 	d.open(r)
+}
+
+// apply gives the rows of the batch that was committed last to the backend.
+func (d *Driver) apply(r *running) {
+	d.tb.Helper()
+	b := r.behind
+	if b == nil {
+		return
+	}
+	if err := r.backend.Apply(b.Puts, b.positions); err != nil {
+		d.tb.Fatal(err)
+	}
+	r.task.Recycle(b.Batch)
+	r.behind = nil
 }
 
 // restore replays what the changelogs have beyond the backend's positions.
