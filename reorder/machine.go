@@ -24,7 +24,7 @@ type Machine struct {
 	out    []topology.Decision // of the last Step
 	at     int                 // the next of out
 	cur    *entity             // of the last Step
-	slot   *topology.Entity    // its; nil: nobody's
+	slot   *topology.Entity    // of cur; nil: cur is nobody
 	flying bool                // an apply was handed out, its outcome is awaited
 
 	hand     hand
@@ -79,7 +79,7 @@ type entity struct {
 
 // aside is what a machine keeps of an entity that is out of order.
 type aside struct {
-	slot     *topology.Entity
+	slot     *topology.Entity // of the entity that has the part
 	held     Memory
 	blocked  []*Event // event time: released, but the entity could not take them
 	due      timer    // as it stands in the heap
@@ -274,9 +274,7 @@ func (m *Machine) Next(backlog bool) *topology.Decision {
 	d := &m.out[m.at]
 	m.at++
 	m.flying = d.Kind == topology.DecideApply || d.Kind == topology.DecideCompensate
-	if m.slot != nil {
-		d.Entity = m.slot
-	}
+	d.Entity = m.slot
 	return d
 }
 

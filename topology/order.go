@@ -23,7 +23,8 @@ type OrderHost interface {
 	// is for the slow paths (Restore, Command, a cause): a record comes with its slot.
 	// The pointer stays valid as long as the machine is not Idle about it.
 	Entity(id string) *Entity
-	// Dirty says that the entity's row changed since the last Changes.
+	// Dirty says that the entity's row changed since the last Changes. It is one that
+	// Entity gave, or OrderMachine.Record, and no other.
 	Dirty(e *Entity)
 	// Payload returns the bytes of the event in hand for keeping: held or in a letter.
 	// It is called only while an event offered by OrderMachine.Record is undecided.

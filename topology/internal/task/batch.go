@@ -148,7 +148,7 @@ type lists struct {
 // produced and the Puts are gone.
 func (t *Task) Recycle(b *Batch) {
 	b.arena.release()
-	if len(t.spare) < 2 { // one is in a transaction while the other is stepped
+	if len(t.spare) < 2 { // one is in a transaction while the other is stepped, or taken
 		clear(b.Changelog)
 		clear(b.Output)
 		clear(b.Puts)

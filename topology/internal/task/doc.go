@@ -9,6 +9,10 @@
 //	backend.Apply(b.Puts, positions)
 //	t.Recycle(b)
 //
+// It may be stepped, and the next batch may be taken, while one is in its transaction:
+// at most two batches are out, and they are applied and recycled in their order. Between
+// the taking of a batch and its transaction nothing is stepped.
+//
 // A task whose transaction was aborted is thrown away with its uncommitted batches;
 // Open makes another one from the backend's committed rows.
 //

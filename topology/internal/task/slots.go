@@ -45,7 +45,8 @@ func (sl *slot) cell(store int) *cell {
 	return &sl.more[store-1]
 }
 
-// slotBytes is about what a slot takes besides its bytes, with what a machine decodes.
+// slotBytes is about what a slot takes besides its bytes, with what a machine decodes,
+// and its part of shelves that have room.
 const slotBytes = 512
 
 // A cell is the value of one store.
@@ -95,6 +96,7 @@ func newSlots(backend statestore.Backend, stores, limit int) *slots {
 // known returns the slot of a key if it is loaded.
 func (s *slots) known(key []byte) *slot {
 	if s.last != nil && s.last.ID == string(key) {
+		s.last.used = true
 		return s.last
 	}
 	sl := s.index.find(key, s.index.hash(key))

@@ -113,3 +113,17 @@ func TestANameOutlivesItsSlot(t *testing.T) {
 		t.Errorf("the name became %q", name)
 	}
 }
+
+// A slot that was looked ahead for is as much in use as one that was searched for.
+func TestASlotThatIsLookedAheadForIsUsed(t *testing.T) {
+	t.Parallel()
+	s := newSlots(statestore.NewMemory(), 1, 1)
+	sl, err := s.get([]byte("key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sl.used, s.last = false, sl
+	if s.known([]byte("key")) != sl || !sl.used {
+		t.Error("it is not found, or not marked")
+	}
+}
