@@ -143,6 +143,7 @@ func (d *Driver) Dispositions(topic string) policies.Counts {
 
 func (d *Driver) open(r *running) {
 	d.tb.Helper()
+	d.apply(r)
 	starts := make([]task.Start, len(r.starts))
 	copy(starts, r.starts)
 	t, err := task.Open(r.plan, r.partition, r.backend, task.Options{
@@ -208,7 +209,6 @@ func (d *Driver) commit(r *running) {
 	crash := d.crash
 	d.crash = 0
 	if crash == BeforeCommit {
-		d.apply(r)
 		d.open(r)
 		return
 	}
