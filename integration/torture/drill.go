@@ -24,24 +24,24 @@ const poll = 5 * time.Millisecond
 // drill is one run. It is used by one goroutine.
 type drill struct {
 	*options
-	out     io.Writer
-	rng     *rand.Rand
-	kafka   *kafka
-	reader  *history.Reader
-	fleet   *fleet
-	feed    *feed
-	cutter  cutter
-	cuts    map[kind]outcomes
-	began   time.Time
-	frozen  map[int64]bool // producers of instances that were stopped
-	open    int            // kills with an open transaction
-	refused int            // commits of instances that woke
-	lives   []life         // that followed a kill
-	growth  growth
-	damages []damage
-	trickle time.Time // when the feed was let go on a little
-	places  int64     // at which directories were cut
-	reasons []string  // why the judgement is no
+	out      io.Writer
+	rng      *rand.Rand
+	kafka    *kafka
+	reader   *history.Reader
+	fleet    *fleet
+	feed     *feed
+	cutter   cutter
+	cuts     map[kind]outcomes
+	began    time.Time
+	frozen   map[int64]bool // producers of instances that were stopped
+	open     int            // kills with an open transaction
+	refused  int            // commits of instances that woke
+	lives    []life         // that followed a kill
+	growth   growth
+	damages  []damage
+	trickled time.Time // when the feed was let go on a little
+	places   int64     // at which directories were cut
+	reasons  []string  // why the judgement is no
 }
 
 // life is a process that was started where another one was killed.
@@ -148,8 +148,8 @@ func (d *drill) share(ctx context.Context, faults int) error {
 // goOn lets a feed that has nothing left to send go on a little, for a transaction to be
 // there: by the clock, since who waits for one may be slow to get it.
 func (d *drill) goOn() {
-	if sent := d.feed.sent.Load(); sent >= d.feed.allowed.Load() && time.Since(d.trickle) > 5*slot {
-		d.trickle = time.Now()
+	if sent := d.feed.sent.Load(); sent >= d.feed.allowed.Load() && time.Since(d.trickled) > 5*slot {
+		d.trickled = time.Now()
 		d.feed.allowed.Store(sent + 2*int64(d.partitions))
 	}
 }
