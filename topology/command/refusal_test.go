@@ -109,10 +109,10 @@ func (s *stand) event(text string) {
 			err = p.Begin()
 		}
 		if err == nil {
-			err = p.Produce(ctx, []record.Output{{
+			err = p.Produce(ctx, p.Encode([]record.Output{{
 				TopicPartition: record.TopicPartition{Topic: "t-in"}, Timestamp: 1000, Key: []byte("k"),
 				Value: []byte(`{"k": "k", "s": 1, "text": "` + text + `"}`),
-			}})
+			}}))
 		}
 		if err == nil {
 			_, err = p.Flush(ctx)

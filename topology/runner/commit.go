@@ -19,6 +19,7 @@ import (
 // One without batches initialises the producer.
 type transaction struct {
 	parts    []part
+	early    *early // nil: nothing of it was encoded before its time
 	rest     []kafka.CommittedOffset
 	claims   []kafka.CommittedOffset // at_least_once: of partitions that have none yet
 	holdings []decide.Holding        // of all its tasks
@@ -190,8 +191,17 @@ func (c *committer) send(ctx context.Context, tx *transaction) error {
 func (c *committer) produce(ctx context.Context, tx *transaction) (acked map[record.TopicPartition]int64, err error) {
 	if c.cfg.Guarantee != AtLeastOnce {
 		for i := range tx.parts {
-			b := tx.parts[i].batch
-			c.outputs = append(c.outputs, b.Changelog, b.Output, b.DeadLetters, b.Journal)
+			if b := tx.parts[i].batch; !tx.early.has(b) {
+				c.outputs = append(c.outputs, outputsOf(b)...)
+			}
+		}
+		if tx.early != nil {
+			if err := c.producer.Produce(ctx, tx.early.encoding); err != nil {
+				return nil, err
+			}
+			if len(c.outputs) == 0 {
+				return c.producer.Flush(ctx)
+			}
 		}
 		return c.flush(ctx)
 	}
@@ -216,9 +226,13 @@ func (c *committer) produce(ctx context.Context, tx *transaction) (acked map[rec
 	return acked, nil
 }
 
+func outputsOf(b *task.Batch) [][]record.Output {
+	return [][]record.Output{b.Changelog, b.Output, b.DeadLetters, b.Journal}
+}
+
 // flush has the outputs acknowledged, and tells where all of the transaction begin.
 func (c *committer) flush(ctx context.Context) (map[record.TopicPartition]int64, error) {
-	err := c.producer.Produce(ctx, c.outputs...)
+	err := c.producer.Produce(ctx, c.producer.Encode(c.outputs...))
 	clear(c.outputs)
 	c.outputs = c.outputs[:0]
 	if err != nil {

@@ -63,8 +63,8 @@ func (p *tappedProducer) Init(ctx context.Context) (id kafka.ProducerID, err err
 	return id, err
 }
 
-func (p *tappedProducer) Produce(ctx context.Context, outputs ...[]record.Output) error {
-	return p.tap.call("Produce", func() error { return p.Producer.Produce(ctx, outputs...) })
+func (p *tappedProducer) Produce(ctx context.Context, e kafka.Encoding) error {
+	return p.tap.call("Produce", func() error { return p.Producer.Produce(ctx, e) })
 }
 
 func (p *tappedProducer) Flush(ctx context.Context) (acked map[record.TopicPartition]int64, err error) {

@@ -61,7 +61,8 @@
 //	each worker                   400 MiB: two batches, one of which is on its way and the
 //	                              other one encoded where it is full, of
 //	                              120,000 records or 24 MiB of input, at 512 bytes a record
-//	                              and 3 times the input, and 128 MiB of what is produced
+//	                              and 3 times the input, and 128 MiB of what is produced,
+//	                              half of it kept for what comes
 //	each source partition         4 MiB: 1 MiB that waits and an answer, decoded
 //	each task, under Badger       StoreMemory; under Memory, its state
 //

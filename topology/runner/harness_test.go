@@ -124,7 +124,7 @@ func (x *bench) add(outputs *[]record.Output, key, value string) {
 func (x *bench) write(outputs []record.Output) {
 	x.Helper()
 	x.must(x.writer.Begin())
-	x.must(x.writer.Produce(x.ctx, outputs))
+	x.must(x.writer.Produce(x.ctx, x.writer.Encode(outputs)))
 	_, err := x.writer.Flush(x.ctx)
 	x.must(err)
 	x.must(x.writer.End(x.ctx, true))

@@ -41,22 +41,31 @@ type cutProducer struct {
 	cutter *cutter
 }
 
-func (p *cutProducer) Produce(ctx context.Context, each ...[]record.Output) error {
-	c := p.cutter
+// Encode keeps the outputs as they are.
+func (p *cutProducer) Encode(each ...[]record.Output) kafka.Encoding {
+	return uncut{p.Producer.Encode(each...), slices.Concat(each...)}
+}
+
+type uncut struct {
+	kafka.Encoding
+	outputs []record.Output
+}
+
+func (p *cutProducer) Produce(ctx context.Context, e kafka.Encoding) error {
+	c, outputs := p.cutter, e.(uncut).outputs
 	if c.calls++; c.calls != c.at {
-		return p.Producer.Produce(ctx, each...)
+		return p.Producer.Produce(ctx, e.(uncut).Encoding)
 	}
-	outputs := slices.Concat(each...)
 	// One by one: so every first part of what goes to a partition may be the last
 	// that is there.
 	for _, o := range outputs[:min(c.keep, len(outputs))] {
-		if err := p.Producer.Produce(ctx, []record.Output{o}); err != nil {
+		if err := p.Producer.Produce(ctx, p.Producer.Encode([]record.Output{o})); err != nil {
 			return err
 		}
 	}
 	c.cut = true
 	c.kill()
-	return p.Producer.Produce(ctx, outputs)
+	return p.Producer.Produce(ctx, p.Producer.Encode(outputs))
 }
 
 // held is concat behind an order that lets events wait and dead-letters those that

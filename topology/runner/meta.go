@@ -221,7 +221,7 @@ func (r *run) writeMeta(ctx context.Context, seen recording, write map[string]st
 	for _, key := range slices.Sorted(maps.Keys(write)) {
 		outputs = append(outputs, record.Output{TopicPartition: metaPartition(r.names), Timestamp: now, Key: []byte(key), Value: []byte(write[key])})
 	}
-	if err := p.Produce(ctx, outputs); err != nil {
+	if err := p.Produce(ctx, p.Encode(outputs)); err != nil {
 		return doing(err)
 	}
 	if _, err := p.Flush(ctx); err != nil {

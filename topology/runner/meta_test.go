@@ -256,7 +256,7 @@ func TestAnOpenRecordingIsEndedAtOnce(t *testing.T) {
 		_, err = dead.Init(x.ctx)
 		x.must(err)
 		x.must(dead.Begin())
-		x.must(dead.Produce(x.ctx, []record.Output{{TopicPartition: metaPartition(names), Key: []byte("?"), Value: []byte("never committed")}}))
+		x.must(dead.Produce(x.ctx, dead.Encode([]record.Output{{TopicPartition: metaPartition(names), Key: []byte("?"), Value: []byte("never committed")}})))
 		x.feed(10, 3)
 		began := time.Now()
 		p := x.start(Config{Instance: "a"}, nil)

@@ -108,7 +108,7 @@ func TestLagIsWhatCanBeReadAndIsNotConsumed(t *testing.T) {
 		x.feed(5, 5)
 		x.drained()
 		x.must(x.writer.Begin())
-		x.must(x.writer.Produce(x.ctx, []record.Output{{TopicPartition: record.TopicPartition{Topic: "events"}, Timestamp: 1, Key: []byte("k"), Value: []byte("v")}}))
+		x.must(x.writer.Produce(x.ctx, x.writer.Encode([]record.Output{{TopicPartition: record.TopicPartition{Topic: "events"}, Timestamp: 1, Key: []byte("k"), Value: []byte("v")}})))
 		if _, err := x.writer.Flush(x.ctx); err != nil {
 			t.Fatal(err)
 		}

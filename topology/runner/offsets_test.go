@@ -208,7 +208,7 @@ func (x *bench) stranger() kafka.Producer {
 	_, err = p.Init(x.ctx)
 	x.must(err)
 	x.must(p.Begin())
-	x.must(p.Produce(x.ctx, []record.Output{{TopicPartition: record.TopicPartition{Topic: "app-states-changelog"}, Key: []byte("key-0"), Value: []byte("no")}}))
+	x.must(p.Produce(x.ctx, p.Encode([]record.Output{{TopicPartition: record.TopicPartition{Topic: "app-states-changelog"}, Key: []byte("key-0"), Value: []byte("no")}})))
 	return p
 }
 
@@ -232,7 +232,7 @@ func TestRestoreWaitsForAnOpenTransactionAndNamesIt(t *testing.T) {
 		x.check()
 
 		x.must(stranger.Begin())
-		x.must(stranger.Produce(x.ctx, []record.Output{{TopicPartition: record.TopicPartition{Topic: "app-states-changelog"}, Key: []byte("key-0"), Value: []byte("no")}}))
+		x.must(stranger.Produce(x.ctx, stranger.Encode([]record.Output{{TopicPartition: record.TopicPartition{Topic: "app-states-changelog"}, Key: []byte("key-0"), Value: []byte("no")}})))
 		p = x.start(Config{Instance: "a"}, nil)
 		p.ended()
 		if p.err == nil || !strings.Contains(p.err.Error(), "app-states-changelog-0: a transaction that is open since offset") {

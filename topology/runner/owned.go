@@ -202,21 +202,20 @@ func (o *owned) step(wall int64, drain int) (what did, records, bytes int, err e
 	return stepped, records, bytes, nil
 }
 
-// takeEarly takes what the next transaction has before its time.
-func (o *owned) takeEarly() {
+// takeEarly takes what the next transaction has before its time; nil: nothing.
+func (o *owned) takeEarly() *task.Batch {
 	if o.taken == nil {
 		o.taken = o.task.Take()
 	}
+	return o.taken
 }
 
 // take takes what is to be committed.
 func (o *owned) take() *task.Batch {
 	o.drained, o.stuck = 0, false
-	if b := o.taken; b != nil {
-		o.taken = nil
-		return b
-	}
-	return o.task.Take()
+	b := o.takeEarly()
+	o.taken = nil
+	return b
 }
 
 // commit gives the rows of a batch to the backend after its transaction was

@@ -63,8 +63,8 @@ func (p *scripted) Open(ctx context.Context) error {
 	return p.call("Open", func() error { return p.Producer.Open(ctx) })
 }
 
-func (p *scripted) Produce(ctx context.Context, outputs ...[]record.Output) error {
-	return p.call("Produce", func() error { return p.Producer.Produce(ctx, outputs...) })
+func (p *scripted) Produce(ctx context.Context, e kafka.Encoding) error {
+	return p.call("Produce", func() error { return p.Producer.Produce(ctx, e) })
 }
 
 func (p *scripted) Flush(ctx context.Context) (acked map[record.TopicPartition]int64, err error) {

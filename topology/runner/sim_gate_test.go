@@ -202,8 +202,8 @@ func (p *gatedProducer) Open(ctx context.Context) error {
 	return p.who.call(ctx, "Open", p.id, func(ctx context.Context) error { return p.Producer.Open(ctx) })
 }
 
-func (p *gatedProducer) Produce(ctx context.Context, outputs ...[]record.Output) error {
-	return p.who.call(ctx, "Produce", p.id, func(ctx context.Context) error { return p.Producer.Produce(ctx, outputs...) })
+func (p *gatedProducer) Produce(ctx context.Context, e kafka.Encoding) error {
+	return p.who.call(ctx, "Produce", p.id, func(ctx context.Context) error { return p.Producer.Produce(ctx, e) })
 }
 
 func (p *gatedProducer) Flush(ctx context.Context) (acked map[record.TopicPartition]int64, err error) {

@@ -436,9 +436,9 @@ type lateProducer struct {
 	by time.Duration
 }
 
-func (p lateProducer) Produce(ctx context.Context, outputs ...[]record.Output) error {
+func (p lateProducer) Produce(ctx context.Context, e kafka.Encoding) error {
 	<-time.After(p.by)
-	return p.Producer.Produce(ctx, outputs...)
+	return p.Producer.Produce(ctx, e)
 }
 
 // What does not fit into memory is on disk, also what a step changed while the

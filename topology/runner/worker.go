@@ -45,7 +45,8 @@ type worker struct {
 
 	decide   *decide.Worker
 	tasks    []*owned  // sorted
-	kept     time.Time // since when a full batch waits for the transaction before; zero: it does not
+	early    *early    // what is done of a full batch while the transaction before is in flight; nil: there is none
+	kept     time.Time // since when nothing is left to be done of it; zero: something is
 	restored chan restored
 	releases map[uint64]chan struct{} // closed when the tasks are given up
 	asked    uint64                   // the last of releases
@@ -256,12 +257,18 @@ func (w *worker) step() (stepped bool) {
 	wall := w.cfg.now()
 	w.watch.passed(w.id, wall)
 	if w.decide.Full() {
-		if w.kept.IsZero() {
+		switch {
+		case w.early == nil:
 			w.takeEarly()
-			w.kept = w.cfg.now()
+			return true
+		case w.early.more():
+			return true
+		case w.kept.IsZero():
+			w.kept = wall
 		}
 		return false
 	}
+	w.early = nil
 	if !w.kept.IsZero() {
 		w.watch.set.Waited(wall.Sub(w.kept))
 		w.kept = time.Time{}
@@ -287,14 +294,22 @@ func (w *worker) step() (stepped bool) {
 	return stepped
 }
 
-// takeEarly takes the batches that the next transaction has, while the one before it has
-// not ended and nothing more fits into them: the work of it does not wait for that.
+// takeEarly takes the batches that the next transaction has.
 func (w *worker) takeEarly() {
 	w.decide.Taken()
+	w.early = &early{}
+	var outputs [][]record.Output
 	for _, o := range w.tasks {
-		if w.decide.Active(o.Holding) {
-			o.takeEarly()
+		if !w.decide.Active(o.Holding) {
+			continue
 		}
+		if b := o.takeEarly(); b != nil {
+			w.early.batches = append(w.early.batches, b)
+			outputs = append(outputs, outputsOf(b)...)
+		}
+	}
+	if w.cfg.Guarantee != AtLeastOnce { // whose records go in three phases
+		w.early.encoding, w.early.left = w.committer.producer.Encode(outputs...), true
 	}
 }
 
@@ -345,6 +360,7 @@ func (w *worker) startTransaction(ctx context.Context, c *decide.Commit) {
 		tx.parts = append(tx.parts, part{owner: o, batch: o.take()})
 		tx.claims = append(tx.claims, o.claims()...)
 	}
+	tx.early, w.early = w.early.of(tx.parts), nil
 	for _, h := range c.Rest {
 		for _, at := range w.find(h).committed {
 			if at.Offset >= 0 {

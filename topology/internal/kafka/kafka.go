@@ -92,7 +92,7 @@ type ProducerID struct {
 }
 
 // A Producer writes in transactions, at most one at a time, unless it is plain.
-// Its methods are called by one goroutine.
+// Its methods are called by one goroutine, but Encode.
 //
 // Errors: ErrFenced (47, 48 on a produce, 90: a newer producer exists: stop,
 // Init again); ErrIndefinite (no answer: the request may or may not have been
@@ -111,10 +111,14 @@ type Producer interface {
 	// to be sent: what the last one wrote to is added to this one. What it then does not
 	// write to gets a marker and no more.
 	Open(ctx context.Context) error
-	// Produce sends the outputs of each slice in their order per partition, adding
-	// partitions to the transaction first. It does not wait for acknowledgements; it
-	// returns the first error known so far. The outputs are encoded when it returns.
-	Produce(ctx context.Context, outputs ...[]record.Output) error
+	// Encode prepares the outputs of each slice for Produce, which sends them in their
+	// order per partition. Unlike all other methods it may be called at any time, also
+	// while another goroutine is in one of them.
+	Encode(outputs ...[]record.Output) Encoding
+	// Produce encodes what is left to be encoded and sends everything, adding partitions
+	// to the transaction first. It does not wait for acknowledgements; it returns the
+	// first error known so far. The outputs are not needed any more when it returns.
+	Produce(ctx context.Context, e Encoding) error
 	// Flush waits until every Produce of the transaction so far is acknowledged. acked has,
 	// per partition produced to, the offset of the first record acknowledged by
 	// this transaction (the journal's position comes from it).
@@ -129,6 +133,14 @@ type Producer interface {
 	// broker refused them for the moment, or their answer was lost.
 	Resent() int64
 	Close() error
+}
+
+// An Encoding is outputs for one Produce of the producer that made it. It belongs to
+// one goroutine at a time. One that is not produced is left to the garbage collector.
+type Encoding interface {
+	// More encodes some more of the outputs, and reports whether any are left. Nobody
+	// has to call it: it is for who has time before the transaction begins.
+	More() bool
 }
 
 // Member is this process in the group, as TxnOffsetCommit must name it.

@@ -140,7 +140,7 @@ func (r *run) transact(ctx context.Context, outputs []record.Output) error {
 	if err := r.producer.Begin(); err != nil {
 		return err
 	}
-	if err := r.producer.Produce(ctx, outputs); err != nil {
+	if err := r.producer.Produce(ctx, r.producer.Encode(outputs)); err != nil {
 		return err
 	}
 	if _, err := r.producer.Flush(ctx); err != nil {

@@ -13,7 +13,7 @@ func fencingCases() []kase {
 	return []kase{
 		{name: "fencing/Produce", rule: "Produce of a fenced producer is ErrFenced", run: func(x *bench) {
 			fenced(x, func(p kafka.Producer, tp record.TopicPartition) error {
-				err := p.Produce(x.ctx, []record.Output{out(tp, "zombie")})
+				err := p.Produce(x.ctx, p.Encode([]record.Output{out(tp, "zombie")}))
 				if err == nil {
 					_, err = p.Flush(x.ctx)
 				}
@@ -23,7 +23,7 @@ func fencingCases() []kase {
 		{name: "fencing/ProduceElsewhere", rule: "Produce of a fenced producer to a new partition is ErrFenced", run: func(x *bench) {
 			other := x.partition()
 			fenced(x, func(p kafka.Producer, _ record.TopicPartition) error {
-				err := p.Produce(x.ctx, []record.Output{out(other, "zombie")})
+				err := p.Produce(x.ctx, p.Encode([]record.Output{out(other, "zombie")}))
 				if err == nil {
 					_, err = p.Flush(x.ctx)
 				}
@@ -82,7 +82,7 @@ func fencedBetween(x *bench) {
 	x.commit(old, out(tp, "old"))
 	newer := x.producer("writer")
 	x.must("Begin", old.Begin())
-	err := old.Produce(x.ctx, []record.Output{out(tp, "zombie")})
+	err := old.Produce(x.ctx, old.Encode([]record.Output{out(tp, "zombie")}))
 	if err == nil {
 		_, err = old.Flush(x.ctx)
 	}

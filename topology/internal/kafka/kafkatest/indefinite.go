@@ -62,7 +62,7 @@ func (x *bench) transaction(p kafka.Producer, tp, source record.TopicPartition, 
 	if err := p.Begin(); err != nil {
 		return err
 	}
-	if err := p.Produce(x.ctx, []record.Output{out(tp, value)}); err != nil {
+	if err := p.Produce(x.ctx, p.Encode([]record.Output{out(tp, value)})); err != nil {
 		return err
 	}
 	if _, err := p.Flush(x.ctx); err != nil {

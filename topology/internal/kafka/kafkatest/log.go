@@ -68,7 +68,7 @@ func encodedWhenProduceReturns(x *bench) {
 	x.must("Begin", p.Begin())
 	key, value, header := []byte("key"), []byte("value"), []byte("header")
 	outputs := []record.Output{{TopicPartition: tp, Timestamp: 1, Key: key, Value: value, Headers: []record.Header{{Key: header, Value: header}}}}
-	x.must("Produce", p.Produce(x.ctx, outputs))
+	x.must("Produce", p.Produce(x.ctx, p.Encode(outputs)))
 	for _, b := range [][]byte{key, value, header} {
 		for i := range b {
 			b[i] = '#'
@@ -101,7 +101,7 @@ func orderPerPartition(x *bench) {
 				want[part] = append(want[part], value)
 				n++
 			}
-			x.must("Produce", p.Produce(x.ctx, parts[0], slices.Concat(parts[1], parts[2]), nil))
+			x.must("Produce", p.Produce(x.ctx, p.Encode(parts[0], slices.Concat(parts[1], parts[2]), nil)))
 		}
 		_, err := p.Flush(x.ctx)
 		x.must("Flush", err)
@@ -129,14 +129,14 @@ func ackedOffsets(x *bench) {
 	x.must("End", p.End(x.ctx, true))
 	// Two records and a marker, one record and a marker.
 	x.must("Begin", p.Begin())
-	x.must("Produce", p.Produce(x.ctx, []record.Output{out(a, "a2")}))
-	x.must("Produce", p.Produce(x.ctx, []record.Output{out(a, "a3"), out(b, "b1")}))
+	x.must("Produce", p.Produce(x.ctx, p.Encode([]record.Output{out(a, "a2")})))
+	x.must("Produce", p.Produce(x.ctx, p.Encode([]record.Output{out(a, "a3"), out(b, "b1")})))
 	acked, err := p.Flush(x.ctx)
 	x.must("Flush", err)
 	if len(acked) != 2 || acked[a] != 3 || acked[b] != 2 {
 		x.broken("second transaction, behind the markers of the first: acked %v, want 3 and 2", acked)
 	}
-	x.must("Produce", p.Produce(x.ctx, []record.Output{out(a, "a4")}))
+	x.must("Produce", p.Produce(x.ctx, p.Encode([]record.Output{out(a, "a4")})))
 	acked, err = p.Flush(x.ctx)
 	x.must("Flush", err)
 	if acked[a] != 3 {
@@ -180,7 +180,7 @@ func interleaved(x *bench) {
 		p kafka.Producer
 		v string
 	}{{a, "a1"}, {b, "b1"}, {c, "c1"}, {a, "a2"}} {
-		x.must("Produce", step.p.Produce(x.ctx, []record.Output{out(tp, step.v)}))
+		x.must("Produce", step.p.Produce(x.ctx, step.p.Encode([]record.Output{out(tp, step.v)})))
 		_, err := step.p.Flush(x.ctx)
 		x.must("Flush", err)
 	}
@@ -199,7 +199,7 @@ func tooLarge(x *bench) {
 	p := x.producer("writer")
 	x.must("Begin", p.Begin())
 	huge := record.Output{TopicPartition: tp, Timestamp: 1, Value: make([]byte, 8<<20)}
-	err := p.Produce(x.ctx, []record.Output{huge})
+	err := p.Produce(x.ctx, p.Encode([]record.Output{huge}))
 	if err == nil {
 		_, err = p.Flush(x.ctx)
 	}
@@ -220,7 +220,7 @@ func produceUnknownTopic(x *bench) {
 	for _, unknown := range []record.TopicPartition{{Topic: "no-such-topic"}, {Topic: tp.Topic, Partition: 7}} {
 		p := x.producer(x.name("writer"))
 		x.must("Begin", p.Begin())
-		err := p.Produce(x.ctx, []record.Output{out(unknown, "lost")})
+		err := p.Produce(x.ctx, p.Encode([]record.Output{out(unknown, "lost")}))
 		if err == nil {
 			_, err = p.Flush(x.ctx)
 		}

@@ -62,7 +62,7 @@ func nextTransactionWaits(x *bench) {
 	x.must("the transaction", x.transaction(p, tp, source, "0", 1))
 	x.must("Begin", p.Begin())
 	x.within(100*time.Millisecond, "Produce", func(ctx context.Context) {
-		err := p.Produce(ctx, []record.Output{out(tp, "too early")})
+		err := p.Produce(ctx, p.Encode([]record.Output{out(tp, "too early")}))
 		if err == nil {
 			_, err = p.Flush(ctx)
 		}

@@ -71,7 +71,7 @@ func plainPhases(x *bench) {
 	if acked := x.begin(p, out(one, "a")); acked[one] != 1 || len(acked) != 1 {
 		x.broken("the first phase is at %v", acked)
 	}
-	x.must("Produce", p.Produce(x.ctx, []record.Output{out(one, "b"), out(two, "c")}))
+	x.must("Produce", p.Produce(x.ctx, p.Encode([]record.Output{out(one, "b"), out(two, "c")})))
 	acked, err := p.Flush(x.ctx)
 	x.must("Flush", err)
 	if acked[one] != 1 || acked[two] != 0 || len(acked) != 2 {

@@ -176,7 +176,7 @@ func (x *bench) producer(id string) kafka.Producer {
 func (x *bench) begin(p kafka.Producer, outputs ...record.Output) map[record.TopicPartition]int64 {
 	x.Helper()
 	x.must("Begin", p.Begin())
-	x.must("Produce", p.Produce(x.ctx, outputs))
+	x.must("Produce", p.Produce(x.ctx, p.Encode(outputs)))
 	acked, err := p.Flush(x.ctx)
 	x.must("Flush", err)
 	return acked

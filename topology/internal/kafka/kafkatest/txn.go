@@ -2,7 +2,9 @@ package kafkatest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/streamrun/streamrun/topology/internal/kafka"
@@ -17,6 +19,7 @@ func txnCases() []kase {
 		{name: "txn/OrderOfCalls", rule: "Begin before Init, Begin twice, and Produce or End outside a transaction are errors", run: orderOfCalls},
 		{name: "txn/BackToBack", rule: "transactions follow each other without a pause of the caller", run: backToBack},
 		{name: "txn/Opened", rule: "a transaction that was opened has what the last one wrote to, and no records of its own until they are produced", run: opened},
+		{name: "txn/EncodedAhead", rule: "outputs are encoded while another transaction is under way, as far as the caller likes; produced later, under a new epoch too, they come in their order, and what is never produced never comes", run: encodedAhead},
 		{name: "txn/TimedOut", rule: "a transaction older than its timeout is aborted by the broker; its End says ErrFenced or ErrAborted, and Init mends it", run: timedOut},
 	}
 }
@@ -80,7 +83,7 @@ func orderOfCalls(x *bench) {
 	}
 	_, err := p.Init(x.ctx)
 	x.must("Init", err)
-	if p.Produce(x.ctx, []record.Output{out(tp, "0")}) == nil {
+	if p.Produce(x.ctx, p.Encode([]record.Output{out(tp, "0")})) == nil {
 		x.broken("Produce outside a transaction is nil")
 	}
 	if p.End(x.ctx, true) == nil {
@@ -112,6 +115,71 @@ func backToBack(x *bench) {
 	}
 }
 
+func encodedAhead(x *bench) {
+	const partitions, each, large = 2, 5000, 70_000
+	topic := x.topic(partitions)
+	p := x.producer("writer")
+	n := 0
+	want := make([][]string, partitions)
+	outputs := func(keep bool) (all [][]record.Output) {
+		for part := range int32(partitions) {
+			var some []record.Output
+			for range each {
+				tp := record.TopicPartition{Topic: topic, Partition: part}
+				value := fmt.Sprint(n)
+				if n%500 == 0 { // some batches are full of bytes, not of records
+					value += strings.Repeat("x", large)
+				}
+				if some = append(some, out(tp, value)); keep {
+					want[tp.Partition] = append(want[tp.Partition], value)
+				}
+				n++
+			}
+			all = append(all, some)
+		}
+		return all
+	}
+	x.must("Begin", p.Begin())
+	e := p.Encode(outputs(true)...)
+	for round := range 5 { // so many times More is called
+		x.must("Produce", p.Produce(x.ctx, e))
+		next, dropped := outputs(true), outputs(false)
+		done := make(chan kafka.Encoding)
+		go func() {
+			p.Encode(dropped...).More()
+			e := p.Encode(next...)
+			for range round {
+				e.More()
+			}
+			done <- e
+		}()
+		_, err := p.Flush(x.ctx)
+		x.must("Flush", err)
+		x.must("End", p.End(x.ctx, true))
+		e = <-done
+		if round == 2 {
+			_, err := p.Init(x.ctx)
+			x.must("Init", err)
+		}
+		x.must("Begin", p.Begin())
+	}
+	x.must("Produce", p.Produce(x.ctx, e))
+	_, err := p.Flush(x.ctx)
+	x.must("Flush", err)
+	x.must("End", p.End(x.ctx, true))
+	for part := range int32(partitions) {
+		got := values(x.committed(record.TopicPartition{Topic: topic, Partition: part}))
+		for i := range want[part] {
+			if i >= len(got) || got[i] != want[part][i] {
+				x.broken("partition %d has %d records, want %d; the first that differs is %d", part, len(got), len(want[part]), i)
+			}
+		}
+		if len(got) > len(want[part]) {
+			x.broken("partition %d has %d records, want %d", part, len(got), len(want[part]))
+		}
+	}
+}
+
 func opened(x *bench) {
 	one, other, source := x.partition(), x.partition(), x.partition()
 	p := x.producer("writer")
@@ -121,7 +189,7 @@ func opened(x *bench) {
 	commit := func(offset int64, outputs ...record.Output) {
 		x.must("Begin", p.Begin())
 		x.must("Open", p.Open(x.ctx))
-		x.must("Produce", p.Produce(x.ctx, outputs))
+		x.must("Produce", p.Produce(x.ctx, p.Encode(outputs)))
 		acked, err := p.Flush(x.ctx)
 		x.must("Flush", err)
 		if len(acked) != len(outputs) {

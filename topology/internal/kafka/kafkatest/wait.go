@@ -68,7 +68,7 @@ func waitEnds(x *bench) {
 	}{
 		{InitProducerID, 51, func(ctx context.Context, p kafka.Producer) error { _, err := p.Init(ctx); return err }},
 		{AddPartitions, 51, func(ctx context.Context, p kafka.Producer) error {
-			err := p.Produce(ctx, []record.Output{out(tp, "x")})
+			err := p.Produce(ctx, p.Encode([]record.Output{out(tp, "x")}))
 			if err == nil {
 				_, err = p.Flush(ctx)
 			}
@@ -78,7 +78,7 @@ func waitEnds(x *bench) {
 			return p.SendOffsets(ctx, x.group, nobody, offsets)
 		}},
 		{EndTxn, 51, func(ctx context.Context, p kafka.Producer) error {
-			if err := p.Produce(x.ctx, []record.Output{out(tp, "x")}); err != nil {
+			if err := p.Produce(x.ctx, p.Encode([]record.Output{out(tp, "x")})); err != nil {
 				return err
 			}
 			if _, err := p.Flush(x.ctx); err != nil {

@@ -75,7 +75,7 @@ func (x *process) write(p kafka.Producer, topic string, values ...string) error 
 	for i, v := range values {
 		outputs = append(outputs, record.Output{TopicPartition: tp(topic, i), Timestamp: 1, Value: []byte(v)})
 	}
-	if err := p.Produce(x.Context(), outputs); err != nil {
+	if err := p.Produce(x.Context(), p.Encode(outputs)); err != nil {
 		return err
 	}
 	_, err := p.Flush(x.Context())

@@ -98,12 +98,23 @@ func (p *producer) Open(ctx context.Context) error {
 
 var errNoTxn = errors.New("mem: not in a transaction")
 
+// An encoding is outputs; encoding them costs nothing here.
+type encoding []record.Output
+
+// More implements kafka.Encoding.
+func (encoding) More() bool { return false }
+
+// Encode implements kafka.Producer.
+func (p *producer) Encode(outputs ...[]record.Output) kafka.Encoding {
+	return encoding(slices.Concat(outputs...))
+}
+
 // Produce implements kafka.Producer.
-func (p *producer) Produce(ctx context.Context, each ...[]record.Output) error {
+func (p *producer) Produce(ctx context.Context, e kafka.Encoding) error {
 	if !p.inTxn {
 		return errNoTxn
 	}
-	outputs := slices.Concat(each...)
+	outputs := e.(encoding)
 	if p.lost || len(outputs) == 0 {
 		return nil // not sent behind a request whose fate is unknown; Flush says so
 	}

@@ -36,7 +36,7 @@ func TestATurnSaysWhoIsFirst(t *testing.T) {
 			must(err)
 			must(before.Begin())
 			release := b.HoldMarkers()
-			must(before.Produce(t.Context(), []record.Output{{TopicPartition: record.TopicPartition{Topic: "in"}, Value: []byte("v")}}))
+			must(before.Produce(t.Context(), before.Encode([]record.Output{{TopicPartition: record.TopicPartition{Topic: "in"}, Value: []byte("v")}})))
 			must(before.End(t.Context(), true))
 
 			var turns, done [2]chan struct{}

@@ -19,7 +19,7 @@ import (
 func whole(t *testing.T, p kafka.Producer, tp record.TopicPartition, value string, offset int64) error {
 	t.Helper()
 	must(t, p.Begin())
-	if err := p.Produce(t.Context(), []record.Output{{TopicPartition: tp, Value: []byte(value)}}); err != nil {
+	if err := p.Produce(t.Context(), p.Encode([]record.Output{{TopicPartition: tp, Value: []byte(value)}})); err != nil {
 		return err
 	}
 	if _, err := p.Flush(t.Context()); err != nil {
@@ -162,7 +162,7 @@ func TestWhatIsAddedLateDoesNoHarm(t *testing.T) {
 	must(t, whole(t, p, tp, "1", 2))
 	copies(t, p, other) // and one that is aborted
 	must(t, p.Begin())
-	must(t, p.Produce(t.Context(), []record.Output{{TopicPartition: tp, Value: []byte("aborted")}}))
+	must(t, p.Produce(t.Context(), p.Encode([]record.Output{{TopicPartition: tp, Value: []byte("aborted")}})))
 	copies(t, p, other) // inside of one
 	must(t, p.End(t.Context(), false))
 	copies(t, p, other) // and a new epoch

@@ -76,7 +76,7 @@ func BenchmarkProduce(b *testing.B) {
 	for b.Loop() {
 		must(b, p.Begin())
 		for range 10 {
-			must(b, p.Produce(b.Context(), outputs))
+			must(b, p.Produce(b.Context(), p.Encode(outputs)))
 			n += len(outputs)
 		}
 		_, err := p.Flush(b.Context())
@@ -94,7 +94,7 @@ func BenchmarkFetch(b *testing.B) {
 	must(b, p.Begin())
 	const rounds = 200
 	for range rounds {
-		must(b, p.Produce(b.Context(), outputs))
+		must(b, p.Produce(b.Context(), p.Encode(outputs)))
 	}
 	_, err := p.Flush(b.Context())
 	must(b, err)

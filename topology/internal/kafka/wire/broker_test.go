@@ -48,7 +48,7 @@ func newProducer(t testing.TB, c kafka.Cluster, opts kafka.ProducerOptions) kafk
 func commit(t testing.TB, p kafka.Producer, outputs ...record.Output) {
 	t.Helper()
 	must(t, p.Begin())
-	must(t, p.Produce(t.Context(), outputs))
+	must(t, p.Produce(t.Context(), p.Encode(outputs)))
 	_, err := p.Flush(t.Context())
 	must(t, err)
 	must(t, p.End(t.Context(), true))

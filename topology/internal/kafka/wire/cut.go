@@ -26,7 +26,6 @@ type batch struct {
 	raw    []byte // the records, encoded
 	n      int    // of records
 	size   int    // on the wire, at most
-	limit  int    // of size
 	first  int64
 	newest int64 // timestamps, milliseconds
 
@@ -38,7 +37,7 @@ type batch struct {
 
 // takes reports whether an output still fits.
 func (b *batch) takes(o *record.Output) bool {
-	return b.n == 0 || b.n < batchRecords && b.size+wireSize(o) <= b.limit
+	return b.n == 0 || b.n < batchRecords && b.size+wireSize(o) <= batchBytes
 }
 
 // add adds an output.
@@ -78,7 +77,7 @@ func (b *batch) wire(id kafka.ProducerID, transactional bool, codec sarama.Compr
 func (b *batch) split() *batch {
 	all := b.outputs()
 	n := len(all) / 2
-	second := &batch{limit: b.limit, sequence: after(b.sequence, n)}
+	second := &batch{sequence: after(b.sequence, n)}
 	b.raw, b.n, b.size = nil, 0, 0
 	for i := range all[:n] {
 		b.add(&all[i])

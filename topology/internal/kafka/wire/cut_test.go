@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"strconv"
 	"testing"
 
 	"github.com/IBM/sarama"
@@ -19,7 +20,7 @@ import (
 func TestBatchesKeepToTheirBounds(t *testing.T) {
 	t.Parallel()
 	small := record.Output{Value: []byte("v")}
-	b := &batch{limit: batchBytes}
+	b := &batch{}
 	n := 0
 	for ; b.takes(&small); n++ {
 		b.add(&small)
@@ -29,7 +30,6 @@ func TestBatchesKeepToTheirBounds(t *testing.T) {
 	}
 	big := record.Output{Value: make([]byte, 300_000)}
 	b.clear()
-	b.limit = batchBytes
 	for n = 0; b.takes(&big); n++ {
 		b.add(&big)
 	}
@@ -38,7 +38,6 @@ func TestBatchesKeepToTheirBounds(t *testing.T) {
 	}
 	huge := record.Output{Value: make([]byte, 5<<20)}
 	b.clear()
-	b.limit = batchBytes
 	if !b.takes(&huge) {
 		t.Error("a record larger than a batch is taken by no batch")
 	}
@@ -132,13 +131,42 @@ func TestSequencesWrapToZero(t *testing.T) {
 	}
 }
 
+// A batch that was encoded before it was known what its topic takes is sent in pieces.
+func TestOutboxHasBatchesThatItsTopicTakes(t *testing.T) {
+	t.Parallel()
+	o := &outbox{first: -1, limit: 1000}
+	b := &batch{}
+	for i := range 100 {
+		b.add(&record.Output{Value: fmt.Appendf(nil, "%0*d", 10+i, i)})
+	}
+	huge := &batch{}
+	huge.add(&record.Output{Value: make([]byte, 2000)})
+	o.enqueue(b)
+	o.enqueue(huge)
+	n := 0
+	for _, b := range o.queue {
+		if b.sequence != int32(n) || b.size > o.limit && b.n > 1 {
+			t.Errorf("a batch of %d records and %d bytes has sequence %d, behind %d records", b.n, b.size, b.sequence, n)
+		}
+		for _, r := range b.outputs() {
+			if v, _ := strconv.Atoi(string(r.Value)); n < 100 && v != n {
+				t.Errorf("record %d is %d", n, v)
+			}
+			n++
+		}
+	}
+	if n != 101 || o.next != 101 || len(o.queue) < 3 {
+		t.Errorf("%d records in %d batches, the next sequence is %d", n, len(o.queue), o.next)
+	}
+}
+
 func TestOutboxSendsAgainInOrder(t *testing.T) {
 	t.Parallel()
-	o := &outbox{first: -1, known: true}
+	o := &outbox{first: -1, known: true, limit: batchBytes}
 	for range 4 {
-		o.open = &batch{}
-		o.open.add(&record.Output{})
-		o.seal()
+		b := &batch{}
+		b.add(&record.Output{})
+		o.enqueue(b)
 	}
 	var sent []*batch
 	for b := o.ready(); b != nil; b = o.ready() {
@@ -177,11 +205,11 @@ func TestOutboxSendsAgainInOrder(t *testing.T) {
 
 func TestUnknownPartitionGetsOneBatchAtATime(t *testing.T) {
 	t.Parallel()
-	o := &outbox{first: -1}
+	o := &outbox{first: -1, limit: batchBytes}
 	for range 2 {
-		o.open = &batch{}
-		o.open.add(&record.Output{})
-		o.seal()
+		b := &batch{}
+		b.add(&record.Output{})
+		o.enqueue(b)
 	}
 	first := o.ready()
 	o.sent, o.flying = 1, 1

@@ -8,8 +8,9 @@
 // it is stale; nothing runs in the background.
 //
 // A Fetcher sends one Fetch per leader and call, and hands out slices into the
-// decoded batches. A Producer cuts outputs into batches, numbers them, and keeps up
-// to five requests in flight per leader; it is its own transaction manager. A Group
+// decoded batches. A Producer cuts outputs into batches, before their transaction
+// if it is asked to, numbers them when they are produced, and keeps up to five requests
+// in flight per leader; it is its own transaction manager. A Group
 // drives JoinGroup, SyncGroup, Heartbeat and LeaveGroup itself, because
 // sarama.ConsumerGroup ends all of a member's claims where the contract keeps what
 // stays, and does not tell a generation in which nothing moved.

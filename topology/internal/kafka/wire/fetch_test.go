@@ -250,7 +250,7 @@ func TestFollowsALeaderBesideAnIdlePartition(t *testing.T) {
 	must(t, b.MoveLeader("beside", 1, 2))
 	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer"})
 	must(t, p.Begin())
-	must(t, p.Produce(t.Context(), []record.Output{{TopicPartition: moved, Value: []byte("here")}}))
+	must(t, p.Produce(t.Context(), p.Encode([]record.Output{{TopicPartition: moved, Value: []byte("here")}})))
 	_, err = p.Flush(t.Context())
 	must(t, err)
 	must(t, p.End(t.Context(), true))

@@ -171,7 +171,7 @@ func attempt(t *testing.T, p kafka.Producer, tp record.TopicPartition, number in
 			return false, err
 		}
 	}
-	if err := p.Produce(t.Context(), []record.Output{{TopicPartition: tp, Value: []byte(fmt.Sprint(number))}}); err != nil {
+	if err := p.Produce(t.Context(), p.Encode([]record.Output{{TopicPartition: tp, Value: []byte(fmt.Sprint(number))}})); err != nil {
 		return false, err
 	}
 	if _, err := p.Flush(t.Context()); err != nil {

@@ -14,27 +14,26 @@ type outbox struct {
 	queue   []*batch // not acknowledged, by sequence
 	sent    int      // queue[:sent] were sent and not taken back
 	flying  int      // requests with a batch of this partition that are not answered
-	open    *batch   // being filled by Produce
 	limit   int      // bytes of a batch
 	refused bool     // send nothing until all in flight are answered, then send again from the first
 	added   bool     // the partition is in the transaction
 	last    bool     // the last transaction wrote to it
 	known   bool     // the broker has a sequence of this epoch
 	first   int64    // offset of the first record acknowledged in the transaction; -1: none
-	then    *outbox  // what was written to behind it, when last looked at
 }
 
-func (o *outbox) is(r *record.Output) bool { return o.Partition == r.Partition && o.Topic == r.Topic }
-
-// seal ends the batch that is being filled.
-func (o *outbox) seal() {
-	if o.open == nil {
+// enqueue numbers a batch and puts it behind the others, in pieces where the topic
+// takes only smaller ones.
+func (o *outbox) enqueue(b *batch) {
+	if b.size > o.limit && b.n > 1 {
+		second := b.split()
+		o.enqueue(b)
+		o.enqueue(second)
 		return
 	}
-	o.open.sequence = o.next
-	o.next = after(o.next, o.open.n)
-	o.queue = append(o.queue, o.open)
-	o.open = nil
+	b.sequence = o.next
+	o.next = after(o.next, b.n)
+	o.queue = append(o.queue, b)
 }
 
 // ready returns the batch to be sent next, if one may be sent now.
@@ -103,7 +102,6 @@ func (o *outbox) early(b *batch) bool {
 // discard drops what is not acknowledged. It reports whether the broker may have
 // taken some of it; if not, the sequences of the dropped batches are free again.
 func (o *outbox) discard() (maybe bool) {
-	o.open = nil
 	for i, b := range o.queue {
 		if b.lost {
 			maybe = true

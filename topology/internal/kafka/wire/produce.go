@@ -14,11 +14,6 @@ import (
 	"github.com/streamrun/streamrun/topology/internal/record"
 )
 
-// turnRecords is how many outputs of each slice Produce puts into batches before it sends:
-// enough that the batches of one partition are in few requests with those of others, since
-// a broker sees to the requests of a connection one after the other.
-const turnRecords = 4 * batchRecords
-
 // requestBytes bounds one Produce request, unless one batch is larger.
 const requestBytes = 8 << 20
 
@@ -32,75 +27,38 @@ type flight struct {
 	err      error
 }
 
-// Produce implements kafka.Producer. It fills batches from each slice in turn, so that
-// a request has something for many partitions, and sends them before it fills more.
-func (p *producer) Produce(ctx context.Context, outputs ...[]record.Output) error {
+// Produce implements kafka.Producer. It sends what is encoded before it encodes more.
+func (p *producer) Produce(ctx context.Context, e kafka.Encoding) error {
 	if err := p.usable("producing"); err != nil {
 		return err
 	}
 	var fresh []*outbox // not in the transaction yet
-	longest := 0
-	for _, slice := range outputs {
-		longest = max(longest, len(slice))
-		var box *outbox
-		for i := range slice {
-			if box = p.boxOf(&slice[i], box); !box.added {
-				box.added = true
-				fresh = append(fresh, box)
-			}
+	enc := e.(*encoding)
+	boxes := make([]*outbox, len(enc.trays))
+	for i, s := range enc.trays {
+		boxes[i] = p.box(s.TopicPartition)
+		if !boxes[i].added {
+			boxes[i].added = true
+			fresh = append(fresh, boxes[i])
 		}
 	}
 	if err := p.enlist(ctx, fresh); err != nil {
 		return p.note(fmt.Errorf("kafka/wire: producing: %w", err))
 	}
-	for from := 0; from < longest; from += turnRecords {
-		for _, slice := range outputs {
-			p.fill(slice[min(from, len(slice)):min(from+turnRecords, len(slice))])
-		}
-		if from+turnRecords >= longest {
-			for _, box := range p.order {
-				box.seal()
+	for more := true; ; more = enc.More() {
+		for i, s := range enc.trays {
+			for _, b := range s.sealed {
+				boxes[i].enqueue(b)
 			}
+			s.sealed = nil
 		}
 		if err := p.pump(ctx, "producing", func() bool { return !p.unsent() }); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// fill puts outputs into the batches of their partitions.
-func (p *producer) fill(outputs []record.Output) {
-	var box *outbox
-	for i := range outputs {
-		o := &outputs[i]
-		box = p.boxOf(o, box)
-		if box.open != nil && !box.open.takes(o) {
-			box.seal()
-		}
-		if box.open == nil {
-			box.open = p.batch()
-			box.open.limit = box.limit
-		}
-		if box.open.add(o); box.open.n == batchRecords {
-			box.seal()
+		if !more {
+			return nil
 		}
 	}
-}
-
-// boxOf returns the outbox of an output. What is written in turn to the same few
-// partitions is found behind the last outbox, without a lookup.
-func (p *producer) boxOf(o *record.Output, last *outbox) *outbox {
-	if last == nil {
-		return p.box(o.TopicPartition)
-	}
-	if last.is(o) {
-		return last
-	}
-	if last.then == nil || !last.then.is(o) {
-		last.then = p.box(o.TopicPartition)
-	}
-	return last.then
 }
 
 // box returns the outbox of a partition.
@@ -154,16 +112,6 @@ func (p *producer) unacknowledged() bool {
 		}
 	}
 	return false
-}
-
-// batch returns an empty batch.
-func (p *producer) batch() *batch {
-	if n := len(p.free); n > 0 {
-		b := p.free[n-1]
-		p.free = p.free[:n-1]
-		return b
-	}
-	return &batch{}
 }
 
 // leaders makes sure that partitions exist.
@@ -454,9 +402,11 @@ func (p *producer) settle(box *outbox, b *batch, f *flight) {
 	}
 	switch code := block.Err; {
 	case code == sarama.ErrNoError:
-		p.recycle(box.acknowledge(b, block.Offset))
+		p.pause = backoff{}
+		p.free.put(box.acknowledge(b, block.Offset))
 	case code == sarama.ErrDuplicateSequenceNumber:
-		p.recycle(box.acknowledge(b, -1))
+		p.pause = backoff{}
+		p.free.put(box.acknowledge(b, -1))
 	case code == sarama.ErrOutOfOrderSequenceNumber && (box.refused || box.early(b)):
 		p.again(box, b, false)
 	case code == sarama.ErrOutOfOrderSequenceNumber:
@@ -500,15 +450,4 @@ func (p *producer) again(box *outbox, b *batch, lost bool) {
 	b.lost, box.refused = lost, true
 	p.resent++
 	p.stale[box.TopicPartition] = true
-}
-
-// recycle keeps batches for other records, unless they have grown large.
-func (p *producer) recycle(batches []*batch) {
-	p.pause = backoff{}
-	for _, b := range batches {
-		if cap(b.raw) <= 2*batchBytes && len(p.free) < 64 {
-			b.clear()
-			p.free = append(p.free, b)
-		}
-	}
 }

@@ -53,7 +53,7 @@ func TestFollowsLeadersThatMove(t *testing.T) {
 		must(t, p.Begin())
 		for i := range each {
 			v := []byte(fmt.Sprint(n*each + i))
-			must(t, p.Produce(t.Context(), []record.Output{{TopicPartition: positions[0].TopicPartition, Value: v}, {TopicPartition: positions[1].TopicPartition, Value: v}}))
+			must(t, p.Produce(t.Context(), p.Encode([]record.Output{{TopicPartition: positions[0].TopicPartition, Value: v}, {TopicPartition: positions[1].TopicPartition, Value: v}})))
 			move()
 		}
 		_, err := p.Flush(t.Context())
@@ -83,7 +83,7 @@ func TestWaitsUntilTheCoordinatorKnowsTheTopic(t *testing.T) {
 	}
 	b.Fault(embedded.Fault{Request: embedded.AddPartitionsToTxn, Code: 3, Count: -1})
 	must(t, p.Begin())
-	if err := p.Produce(t.Context(), []record.Output{{TopicPartition: tp, Value: []byte("never")}}); !errors.Is(err, kafka.ErrUnknownTopic) {
+	if err := p.Produce(t.Context(), p.Encode([]record.Output{{TopicPartition: tp, Value: []byte("never")}})); !errors.Is(err, kafka.ErrUnknownTopic) {
 		t.Errorf("the coordinator never knows the topic: %v", err)
 	}
 }
@@ -116,7 +116,7 @@ func TestTheGroupIsAddedBesideTheOutputs(t *testing.T) {
 			<-asked // of the first
 		}
 		must(t, p.Begin())
-		must(t, p.Produce(t.Context(), []record.Output{{TopicPartition: at, Value: []byte("v")}}))
+		must(t, p.Produce(t.Context(), p.Encode([]record.Output{{TopicPartition: at, Value: []byte("v")}})))
 		_, err := p.Flush(t.Context())
 		must(t, err)
 		must(t, p.SendOffsets(t.Context(), "g", kafka.Member{Generation: -1}, []kafka.CommittedOffset{{TopicPartition: at, Offset: int64(n)}}))
@@ -161,7 +161,7 @@ func TestProduceSurvivesCutConnections(t *testing.T) {
 				}
 				next++
 			}
-			must(t, p.Produce(t.Context(), outputs))
+			must(t, p.Produce(t.Context(), p.Encode(outputs)))
 		}
 		acked, err := p.Flush(t.Context())
 		must(t, err)
@@ -266,7 +266,7 @@ func TestAbortWaitsForWhatIsOnTheWay(t *testing.T) {
 		commit(t, p, record.Output{TopicPartition: tp, Value: []byte("0")})
 		holding.Store(true)
 		must(t, p.Begin())
-		must(t, p.Produce(t.Context(), []record.Output{{TopicPartition: tp, Value: []byte("gone")}}))
+		must(t, p.Produce(t.Context(), p.Encode([]record.Output{{TopicPartition: tp, Value: []byte("gone")}})))
 		<-held
 		ended := make(chan error, 1)
 		go func() { ended <- p.End(t.Context(), false) }()
@@ -311,7 +311,7 @@ func TestInitForgetsWhatIsOnTheWay(t *testing.T) {
 	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer"})
 	holding.Store(true)
 	must(t, p.Begin())
-	must(t, p.Produce(t.Context(), []record.Output{{TopicPartition: tp, Value: []byte("gone")}}))
+	must(t, p.Produce(t.Context(), p.Encode([]record.Output{{TopicPartition: tp, Value: []byte("gone")}})))
 	<-held
 	_, err := p.Init(t.Context())
 	must(t, err)
@@ -319,7 +319,7 @@ func TestInitForgetsWhatIsOnTheWay(t *testing.T) {
 	close(free)
 	for i := range 3 {
 		must(t, p.Begin())
-		must(t, p.Produce(t.Context(), []record.Output{{TopicPartition: tp, Value: []byte("aborted")}}))
+		must(t, p.Produce(t.Context(), p.Encode([]record.Output{{TopicPartition: tp, Value: []byte("aborted")}})))
 		must(t, p.End(t.Context(), false))
 		commit(t, p, record.Output{TopicPartition: tp, Value: fmt.Append(nil, i)})
 	}
@@ -373,7 +373,7 @@ func TestBatchesOfManyPartitionsShareRequests(t *testing.T) {
 		once = append(once, at(2))
 	}
 	must(t, p.Begin())
-	must(t, p.Produce(t.Context(), twice, once))
+	must(t, p.Produce(t.Context(), p.Encode(twice, once)))
 	_, err := p.Flush(t.Context())
 	must(t, err)
 	must(t, p.End(t.Context(), true))

@@ -61,7 +61,7 @@ type producer struct {
 	order  []*outbox                      // boxes in the order of first use
 	stale  map[record.TopicPartition]bool // whose leader is to be asked for again
 	flying map[string]int                 // requests that are not answered, by address
-	free   []*batch
+	free   pool
 	pause  backoff // between tries of what was refused
 	resent int64   // batches
 

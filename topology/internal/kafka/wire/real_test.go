@@ -151,7 +151,7 @@ func TestRealClusterNamesARecordLargerThanASegment(t *testing.T) {
 	ok.Value = make([]byte, 600_000)
 	commit(t, p, ok, ok, ok) // two are too large for a segment, one is not
 	must(t, p.Begin())
-	err = p.Produce(t.Context(), []record.Output{ok, large})
+	err = p.Produce(t.Context(), p.Encode([]record.Output{ok, large}))
 	if err == nil {
 		_, err = p.Flush(t.Context())
 	}

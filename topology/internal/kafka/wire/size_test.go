@@ -66,7 +66,7 @@ func TestSplitsBatchesThatATopicFindsTooLarge(t *testing.T) {
 	}
 
 	must(t, p.Begin())
-	err = p.Produce(t.Context(), []record.Output{output(0), {TopicPartition: tp, Key: []byte("big"), Value: make([]byte, 3000)}, output(1)})
+	err = p.Produce(t.Context(), p.Encode([]record.Output{output(0), {TopicPartition: tp, Key: []byte("big"), Value: make([]byte, 3000)}, output(1)}))
 	if err == nil {
 		_, err = p.Flush(t.Context())
 	}
@@ -108,7 +108,7 @@ func TestCompresses(t *testing.T) {
 		conn, err := p.route.connect(t.Context(), addr)
 		must(t, err)
 		before := conn.sock.written.Load()
-		must(t, p.Produce(t.Context(), outputs))
+		must(t, p.Produce(t.Context(), p.Encode(outputs)))
 		_, err = p.Flush(t.Context())
 		must(t, err)
 		sizes[compression] = conn.sock.written.Load() - before
@@ -185,11 +185,11 @@ func TestNamesARecordWhoseTimestampIsNotAccepted(t *testing.T) {
 	tp := record.TopicPartition{Topic: "t"}
 	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "x"})
 	must(t, p.Begin())
-	err = p.Produce(t.Context(), []record.Output{
+	err = p.Produce(t.Context(), p.Encode([]record.Output{
 		{TopicPartition: tp, Timestamp: 1000, Key: []byte("past"), Value: []byte("v")},
 		{TopicPartition: tp, Timestamp: 4_102_444_800_000, Key: []byte("future"), Value: []byte("v")},
 		{TopicPartition: tp, Timestamp: 2000, Key: []byte("past"), Value: []byte("v")},
-	})
+	}))
 	if err == nil {
 		_, err = p.Flush(t.Context())
 	}
