@@ -25,6 +25,9 @@ const (
 	skipped      = 15
 )
 
+// Delivered returns how many records came.
+func (c *Counts) Delivered() int64 { return c[delivered] }
+
 // Held returns the number of events that wait.
 func (c *Counts) Held() int64 { return c[held] + c[retrying] }
 
