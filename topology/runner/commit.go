@@ -63,7 +63,6 @@ type committer struct {
 	ready    bool      // the producer is initialised
 	begun    bool      // it is in the transaction of the next commit
 	after    time.Time // it is not initialised before
-	outputs  [][]record.Output
 }
 
 // fenceWait is how long a named instance whose producer was fenced waits before it
@@ -190,20 +189,22 @@ func (c *committer) send(ctx context.Context, tx *transaction) error {
 // where nothing else keeps them together.
 func (c *committer) produce(ctx context.Context, tx *transaction) (acked map[record.TopicPartition]int64, err error) {
 	if c.cfg.Guarantee != AtLeastOnce {
+		var rest [][]record.Output
 		for i := range tx.parts {
 			if b := tx.parts[i].batch; !tx.early.has(b) {
-				c.outputs = append(c.outputs, outputsOf(b)...)
+				rest = append(rest, outputsOf(b)...)
 			}
 		}
-		if tx.early != nil {
-			if err := c.producer.Produce(ctx, tx.early.encoding); err != nil {
-				return nil, err
-			}
-			if len(c.outputs) == 0 {
-				return c.producer.Flush(ctx)
-			}
+		if tx.early == nil {
+			return c.flush(ctx, rest)
 		}
-		return c.flush(ctx)
+		if err := c.producer.Produce(ctx, tx.early.encoding); err != nil {
+			return nil, err
+		}
+		if len(rest) == 0 {
+			return c.producer.Flush(ctx)
+		}
+		return c.flush(ctx, rest)
 	}
 	if len(tx.claims) > 0 {
 		// A crash must not leave state without offsets: that is a reset from outside.
@@ -218,24 +219,21 @@ func (c *committer) produce(ctx context.Context, tx *transaction) (acked map[rec
 		}
 	}
 	for _, outputs := range phases {
-		c.outputs = append(c.outputs, outputs...)
-		if acked, err = c.flush(ctx); err != nil {
+		if acked, err = c.flush(ctx, outputs); err != nil {
 			return nil, err
 		}
 	}
 	return acked, nil
 }
 
+// outputsOf returns all that a batch writes.
 func outputsOf(b *task.Batch) [][]record.Output {
 	return [][]record.Output{b.Changelog, b.Output, b.DeadLetters, b.Journal}
 }
 
 // flush has the outputs acknowledged, and tells where all of the transaction begin.
-func (c *committer) flush(ctx context.Context) (map[record.TopicPartition]int64, error) {
-	err := c.producer.Produce(ctx, c.producer.Encode(c.outputs...))
-	clear(c.outputs)
-	c.outputs = c.outputs[:0]
-	if err != nil {
+func (c *committer) flush(ctx context.Context, outputs [][]record.Output) (map[record.TopicPartition]int64, error) {
+	if err := c.producer.Produce(ctx, c.producer.Encode(outputs...)); err != nil {
 		return nil, err
 	}
 	return c.producer.Flush(ctx)

@@ -164,13 +164,13 @@ func TestNothingIsSteppedBehindABatchThatWasTaken(t *testing.T) {
 	x := newHole(t, 10)
 	x.give("other", 1, 3)
 	x.steps(1)
-	x.takeEarly()
+	x.ahead()
 	x.give("other", 4, 3)
 	x.steps(1)
 	if x.applied["other"] != 3 {
 		t.Errorf("%d events of the other entity are applied while a batch waits, not 3", x.applied["other"])
 	}
-	x.takeEarly() // nothing more comes of it
+	x.ahead() // nothing more comes of it
 	for range 2 {
 		x.commit()
 		x.steps(1)

@@ -7,7 +7,6 @@ import (
 	"github.com/streamrun/streamrun/policies"
 	"github.com/streamrun/streamrun/topology/internal/kafka"
 	"github.com/streamrun/streamrun/topology/internal/metrics"
-	"github.com/streamrun/streamrun/topology/internal/record"
 	"github.com/streamrun/streamrun/topology/internal/task"
 	"github.com/streamrun/streamrun/topology/runner/internal/decide"
 )
@@ -147,7 +146,7 @@ func (o *owned) seeFetch(i int) {
 func (tx *transaction) produced() (p metrics.Produced) {
 	for i := range tx.parts {
 		b := tx.parts[i].batch
-		for _, outputs := range [][]record.Output{b.Changelog, b.Output, b.DeadLetters, b.Journal} {
+		for _, outputs := range outputsOf(b) {
 			p.Records += int64(len(outputs))
 			for j := range outputs {
 				p.Bytes += int64(len(outputs[j].Key) + len(outputs[j].Value))

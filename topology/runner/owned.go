@@ -202,8 +202,8 @@ func (o *owned) step(wall int64, drain int) (what did, records, bytes int, err e
 	return stepped, records, bytes, nil
 }
 
-// takeEarly takes what the next transaction has before its time; nil: nothing.
-func (o *owned) takeEarly() *task.Batch {
+// ahead takes what the next transaction has, once, and keeps it; nil: nothing.
+func (o *owned) ahead() *task.Batch {
 	if o.taken == nil {
 		o.taken = o.task.Take()
 	}
@@ -213,7 +213,7 @@ func (o *owned) takeEarly() *task.Batch {
 // take takes what is to be committed.
 func (o *owned) take() *task.Batch {
 	o.drained, o.stuck = 0, false
-	b := o.takeEarly()
+	b := o.ahead()
 	o.taken = nil
 	return b
 }

@@ -45,8 +45,8 @@ type worker struct {
 
 	decide   *decide.Worker
 	tasks    []*owned  // sorted
-	early    *early    // what is done of a full batch while the transaction before is in flight; nil: there is none
-	kept     time.Time // since when nothing is left to be done of it; zero: something is
+	early    *early    // of the next transaction; nil: nothing is done of it
+	kept     time.Time // since when a full batch waits for the transaction before, and nothing is left to be done of it; zero: it does not
 	restored chan restored
 	releases map[uint64]chan struct{} // closed when the tasks are given up
 	asked    uint64                   // the last of releases
@@ -268,7 +268,6 @@ func (w *worker) step() (stepped bool) {
 		}
 		return false
 	}
-	w.early = nil
 	if !w.kept.IsZero() {
 		w.watch.set.Waited(wall.Sub(w.kept))
 		w.kept = time.Time{}
@@ -294,7 +293,7 @@ func (w *worker) step() (stepped bool) {
 	return stepped
 }
 
-// takeEarly takes the batches that the next transaction has.
+// takeEarly takes the batches that the next transaction has, and begins to encode them.
 func (w *worker) takeEarly() {
 	w.decide.Taken()
 	w.early = &early{}
@@ -303,7 +302,7 @@ func (w *worker) takeEarly() {
 		if !w.decide.Active(o.Holding) {
 			continue
 		}
-		if b := o.takeEarly(); b != nil {
+		if b := o.ahead(); b != nil {
 			w.early.batches = append(w.early.batches, b)
 			outputs = append(outputs, outputsOf(b)...)
 		}
@@ -360,7 +359,9 @@ func (w *worker) startTransaction(ctx context.Context, c *decide.Commit) {
 		tx.parts = append(tx.parts, part{owner: o, batch: o.take()})
 		tx.claims = append(tx.claims, o.claims()...)
 	}
-	tx.early, w.early = w.early.of(tx.parts), nil
+	if len(tx.parts) > 0 {
+		tx.early, w.early = w.early.of(tx.parts), nil
+	}
 	for _, h := range c.Rest {
 		for _, at := range w.find(h).committed {
 			if at.Offset >= 0 {
@@ -390,6 +391,7 @@ func (w *worker) ended(out outcome) error {
 	case verdict == decide.TooLong:
 		return fmt.Errorf("runner: committing: still after %v: %w", w.cfg.patience(), out.err)
 	case out.fate != decide.Committed:
+		w.early = nil // what was on top of it is undone
 		w.log.Warn("transaction aborted: its work is done again", "err", out.err)
 	}
 	return nil

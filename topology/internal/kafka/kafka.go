@@ -112,8 +112,9 @@ type Producer interface {
 	// write to gets a marker and no more.
 	Open(ctx context.Context) error
 	// Encode prepares the outputs of each slice for Produce, which sends them in their
-	// order per partition. Unlike all other methods it may be called at any time, also
-	// while another goroutine is in one of them.
+	// order per partition; they, and the slices, must not change before it returns. Unlike
+	// all other methods it may be called at any time, also while another goroutine is in
+	// one of them.
 	Encode(outputs ...[]record.Output) Encoding
 	// Produce encodes what is left to be encoded and sends everything, adding partitions
 	// to the transaction first. It does not wait for acknowledgements; it returns the
@@ -138,8 +139,9 @@ type Producer interface {
 // An Encoding is outputs for one Produce of the producer that made it. It belongs to
 // one goroutine at a time. One that is not produced is left to the garbage collector.
 type Encoding interface {
-	// More encodes some more of the outputs, and reports whether any are left. Nobody
-	// has to call it: it is for who has time before the transaction begins.
+	// More encodes some more of the outputs, and reports whether there is any use in
+	// calling it again. Nobody has to: it is for who has time before the transaction
+	// begins.
 	More() bool
 }
 

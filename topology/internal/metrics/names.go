@@ -76,7 +76,7 @@ func newNames(app string) *names {
 	n.producedRecords = counter("produced_records_total", "Records in committed transactions, changelogs and journal included.")
 	n.producedBytes = counter("produced_bytes_total", "Bytes of keys and values in committed transactions, changelogs and journal included.")
 	n.producerRetries = counter("producer_retries_total", "Batches of records that were sent again: a broker refused them for the moment, or its answer was lost.")
-	n.commitWaits = counter("commit_wait_seconds_total", "Time in which a worker with a full batch stepped nothing, since the transaction before had not ended.")
+	n.commitWaits = counter("commit_wait_seconds_total", "Time in which a worker with a full batch, encoded already, had nothing to do, since the transaction before had not ended.")
 	n.fetchFailures = counter("fetch_failures_total", "Fetches that brought no answer and were sent again.")
 
 	n.lag = gauge("source_lag_records", "Offsets between the position of the task and the last record that can be read.", "topic", "partition")

@@ -161,7 +161,7 @@ func (s *Set) FetchFailed() {
 	s.failed++
 }
 
-// Waited says how long a worker could not step because of a commit.
+// Waited says how long a worker had nothing to do because of a commit.
 func (s *Set) Waited(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -116,16 +116,16 @@ func backToBack(x *bench) {
 }
 
 func encodedAhead(x *bench) {
-	const partitions, each, large = 2, 5000, 70_000
+	const partitions, each, large = 4, 5000, 70_000
 	topic := x.topic(partitions)
 	p := x.producer("writer")
 	n := 0
-	want := make([][]string, partitions)
+	var want [partitions][]string
 	outputs := func(keep bool) (all [][]record.Output) {
-		for part := range int32(partitions) {
+		for first := range int32(2) { // each slice has two partitions of its own
 			var some []record.Output
 			for range each {
-				tp := record.TopicPartition{Topic: topic, Partition: part}
+				tp := record.TopicPartition{Topic: topic, Partition: first + int32(n*7%5%2)*2}
 				value := fmt.Sprint(n)
 				if n%500 == 0 { // some batches are full of bytes, not of records
 					value += strings.Repeat("x", large)
@@ -139,11 +139,12 @@ func encodedAhead(x *bench) {
 		}
 		return all
 	}
-	x.must("Begin", p.Begin())
+	const rounds, aborted, initialised = 6, 1, 3
 	e := p.Encode(outputs(true)...)
-	for round := range 5 { // so many times More is called
+	for round := range rounds {
+		x.must("Begin", p.Begin())
 		x.must("Produce", p.Produce(x.ctx, e))
-		next, dropped := outputs(true), outputs(false)
+		next, dropped := outputs(round+1 != aborted), outputs(false)
 		done := make(chan kafka.Encoding)
 		go func() {
 			p.Encode(dropped...).More()
@@ -155,27 +156,26 @@ func encodedAhead(x *bench) {
 		}()
 		_, err := p.Flush(x.ctx)
 		x.must("Flush", err)
-		x.must("End", p.End(x.ctx, true))
+		x.must("End", p.End(x.ctx, round != aborted))
 		e = <-done
-		if round == 2 {
+		if round == initialised {
 			_, err := p.Init(x.ctx)
 			x.must("Init", err)
 		}
-		x.must("Begin", p.Begin())
 	}
+	x.must("Begin", p.Begin())
 	x.must("Produce", p.Produce(x.ctx, e))
 	_, err := p.Flush(x.ctx)
 	x.must("Flush", err)
 	x.must("End", p.End(x.ctx, true))
 	for part := range int32(partitions) {
 		got := values(x.committed(record.TopicPartition{Topic: topic, Partition: part}))
-		for i := range want[part] {
-			if i >= len(got) || got[i] != want[part][i] {
-				x.broken("partition %d has %d records, want %d; the first that differs is %d", part, len(got), len(want[part]), i)
+		if !slices.Equal(got, want[part]) {
+			first := 0
+			for first < min(len(got), len(want[part])) && got[first] == want[part][first] {
+				first++
 			}
-		}
-		if len(got) > len(want[part]) {
-			x.broken("partition %d has %d records, want %d", part, len(got), len(want[part]))
+			x.broken("partition %d has %d records, want %d; they differ from %d on", part, len(got), len(want[part]), first)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/IBM/sarama"
 	"github.com/google/go-cmp/cmp"
@@ -131,7 +132,8 @@ func TestSequencesWrapToZero(t *testing.T) {
 	}
 }
 
-// A batch that was encoded before it was known what its topic takes is sent in pieces.
+// A batch that was encoded before it was known what its topic takes is sent in pieces,
+// but one that was sent keeps its numbers.
 func TestOutboxHasBatchesThatItsTopicTakes(t *testing.T) {
 	t.Parallel()
 	o := &outbox{first: -1, limit: 1000}
@@ -143,7 +145,12 @@ func TestOutboxHasBatchesThatItsTopicTakes(t *testing.T) {
 	huge.add(&record.Output{Value: make([]byte, 2000)})
 	o.enqueue(b)
 	o.enqueue(huge)
+	o.known = true
 	n := 0
+	for b := o.ready(); b != nil; b = o.ready() {
+		b.deadline = time.Now()
+		o.sent++
+	}
 	for _, b := range o.queue {
 		if b.sequence != int32(n) || b.size > o.limit && b.n > 1 {
 			t.Errorf("a batch of %d records and %d bytes has sequence %d, behind %d records", b.n, b.size, b.sequence, n)
@@ -157,6 +164,10 @@ func TestOutboxHasBatchesThatItsTopicTakes(t *testing.T) {
 	}
 	if n != 101 || o.next != 101 || len(o.queue) < 3 {
 		t.Errorf("%d records in %d batches, the next sequence is %d", n, len(o.queue), o.next)
+	}
+	o.limit, o.sent = 10, 0
+	if again := o.queue[0]; o.ready() != again || o.queue[1].sequence != int32(again.n) {
+		t.Error("a batch that was sent is cut")
 	}
 }
 

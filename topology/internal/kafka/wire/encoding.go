@@ -12,9 +12,10 @@ const (
 	// that the batches of one partition are in few requests with those of others, since a
 	// broker sees to the requests of a connection one after the other.
 	turnRecords = 4 * batchRecords
-	// poolBytes bounds what is kept of batches that were acknowledged. It is about what
-	// the largest transaction of small records has.
-	poolBytes = 64 << 20
+	// poolBytes bounds what is kept of batches that were acknowledged, aheadBytes what is
+	// encoded ahead: about what the largest transaction of small records has.
+	poolBytes  = 64 << 20
+	aheadBytes = 64 << 20
 )
 
 // An encoding implements kafka.Encoding: batches that are filled from each slice of
@@ -25,6 +26,8 @@ type encoding struct {
 	from    int // of each slice, all before it is in batches
 	longest int
 	trays   []*tray // in the order of first use
+	of      map[record.TopicPartition]*tray
+	ahead   int // bytes that More encoded
 }
 
 // A tray has the batches of a partition that were not produced yet.
@@ -46,7 +49,7 @@ func (s *tray) seal() {
 
 // Encode implements kafka.Producer.
 func (p *producer) Encode(outputs ...[]record.Output) kafka.Encoding {
-	e := &encoding{pool: &p.free, outputs: outputs}
+	e := &encoding{pool: &p.free, outputs: outputs, of: map[record.TopicPartition]*tray{}}
 	for _, slice := range outputs {
 		e.longest = max(e.longest, len(slice))
 		var s *tray
@@ -57,8 +60,12 @@ func (p *producer) Encode(outputs ...[]record.Output) kafka.Encoding {
 	return e
 }
 
-// More implements kafka.Encoding.
-func (e *encoding) More() bool {
+// More implements kafka.Encoding. It stops where encoding ahead would take more memory
+// than batches that are sent as soon as they are full.
+func (e *encoding) More() bool { return e.turn() && e.ahead < aheadBytes }
+
+// turn puts some of each slice into batches; false: everything is in them.
+func (e *encoding) turn() bool {
 	for _, slice := range e.outputs {
 		e.fill(slice[min(e.from, len(slice)):min(e.from+turnRecords, len(slice))])
 	}
@@ -68,6 +75,7 @@ func (e *encoding) More() bool {
 	for _, s := range e.trays {
 		s.seal()
 	}
+	e.outputs = nil
 	return false
 }
 
@@ -83,14 +91,17 @@ func (e *encoding) fill(outputs []record.Output) {
 		if s.open == nil {
 			s.open = e.pool.get()
 		}
-		if s.open.add(o); s.open.n == batchRecords {
+		before := len(s.open.raw)
+		s.open.add(o)
+		e.ahead += len(s.open.raw) - before
+		if s.open.n == batchRecords {
 			s.seal()
 		}
 	}
 }
 
 // trayOf returns the tray of an output. What is written in turn to the same few
-// partitions is found behind the last one, without a search.
+// partitions is found behind the last one, without a lookup.
 func (e *encoding) trayOf(o *record.Output, last *tray) *tray {
 	if last == nil {
 		return e.tray(o)
@@ -105,13 +116,12 @@ func (e *encoding) trayOf(o *record.Output, last *tray) *tray {
 }
 
 func (e *encoding) tray(o *record.Output) *tray {
-	for _, s := range e.trays {
-		if s.is(o) {
-			return s
-		}
+	s := e.of[o.TopicPartition]
+	if s == nil {
+		s = &tray{TopicPartition: o.TopicPartition}
+		e.of[o.TopicPartition] = s
+		e.trays = append(e.trays, s)
 	}
-	s := &tray{TopicPartition: o.TopicPartition}
-	e.trays = append(e.trays, s)
 	return s
 }
 
@@ -131,6 +141,7 @@ func (p *pool) get() *batch {
 		return &batch{}
 	}
 	b := p.free[n-1]
+	p.free[n-1] = nil
 	p.free = p.free[:n-1]
 	p.bytes -= cap(b.raw)
 	return b

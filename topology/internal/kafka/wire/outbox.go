@@ -22,15 +22,8 @@ type outbox struct {
 	first   int64    // offset of the first record acknowledged in the transaction; -1: none
 }
 
-// enqueue numbers a batch and puts it behind the others, in pieces where the topic
-// takes only smaller ones.
+// enqueue numbers a batch and puts it behind the others.
 func (o *outbox) enqueue(b *batch) {
-	if b.size > o.limit && b.n > 1 {
-		second := b.split()
-		o.enqueue(b)
-		o.enqueue(second)
-		return
-	}
 	b.sequence = o.next
 	o.next = after(o.next, b.n)
 	o.queue = append(o.queue, b)
@@ -57,7 +50,11 @@ func (o *outbox) ready() *batch {
 	if !o.known && o.flying > 0 {
 		return nil
 	}
-	return o.queue[o.sent]
+	b := o.queue[o.sent]
+	for b.size > o.limit && b.n > 1 && b.deadline.IsZero() { // never sent: nobody knows its numbers
+		o.halve(b)
+	}
+	return b
 }
 
 // acknowledge notes that a batch is in the log, at offset (-1: not told), and
@@ -71,8 +68,8 @@ func (o *outbox) acknowledge(b *batch, offset int64) []*batch {
 	for n < len(o.queue) && o.queue[n].done {
 		n++
 	}
-	free := append([]*batch(nil), o.queue[:n]...)
-	o.queue = append(o.queue[:0], o.queue[n:]...)
+	free := slices.Clone(o.queue[:n])
+	o.queue = slices.Delete(o.queue, 0, n)
 	o.sent = max(o.sent-n, 0)
 	return free
 }
@@ -80,9 +77,15 @@ func (o *outbox) acknowledge(b *batch, offset int64) []*batch {
 // split makes two batches of one that its topic takes only in smaller ones; so will
 // the next ones be.
 func (o *outbox) split(b *batch) {
-	second := b.split()
+	second := o.halve(b)
 	o.limit = min(o.limit, max(b.size, second.size))
+}
+
+// halve makes two batches of one.
+func (o *outbox) halve(b *batch) (second *batch) {
+	second = b.split()
 	o.queue = slices.Insert(o.queue, slices.Index(o.queue, b)+1, second)
+	return second
 }
 
 // early reports whether a batch in front of b is not acknowledged: then the broker

@@ -45,7 +45,7 @@ func (p *producer) Produce(ctx context.Context, e kafka.Encoding) error {
 	if err := p.enlist(ctx, fresh); err != nil {
 		return p.note(fmt.Errorf("kafka/wire: producing: %w", err))
 	}
-	for more := true; ; more = enc.More() {
+	for more := true; ; more = enc.turn() {
 		for i, s := range enc.trays {
 			for _, b := range s.sealed {
 				boxes[i].enqueue(b)

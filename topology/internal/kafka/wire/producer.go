@@ -39,7 +39,7 @@ func (c *cluster) Producer(opts kafka.ProducerOptions) (kafka.Producer, error) {
 	return p, c.keep(p)
 }
 
-// producer implements kafka.Producer. Everything but landed belongs to the
+// producer implements kafka.Producer. Everything but landed and free belongs to the
 // goroutine that calls its methods.
 type producer struct {
 	cluster     *cluster
