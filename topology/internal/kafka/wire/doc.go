@@ -10,10 +10,10 @@
 // A Fetcher sends one Fetch per leader and call, and hands out slices into the
 // decoded batches. A Producer cuts outputs into batches, before their transaction
 // if it is asked to, numbers them when they are produced, and keeps up to five requests
-// in flight per leader; it is its own transaction manager. A Group
-// drives JoinGroup, SyncGroup, Heartbeat and LeaveGroup itself, because
-// sarama.ConsumerGroup ends all of a member's claims where the contract keeps what
-// stays, and does not tell a generation in which nothing moved.
+// in flight per leader; it is its own transaction manager. A Group drives JoinGroup,
+// SyncGroup, Heartbeat and LeaveGroup itself, because sarama.ConsumerGroup ends all of a
+// member's claims where the contract keeps what stays, and does not tell a generation in
+// which nothing moved.
 //
 // A connection is TCP, TLS and SASL, as Options.Security says; what it is refused for is
 // ErrTLS, ErrCredentials or ErrUnreachable, at once and with the address. A topic,
