@@ -144,7 +144,7 @@ func TestSaysWhatABatchSaid(t *testing.T) {
 			streamrun_stray_records_total{app="billing",reason="wrong_partition",task="totals_3"} 0
 			`,
 		"streamrun_commit_wait_seconds_total": `
-			# HELP streamrun_commit_wait_seconds_total Time in which a worker with a full batch stepped nothing, since the transaction before had not ended.
+			# HELP streamrun_commit_wait_seconds_total Time in which a worker with a full batch, encoded already, had nothing to do, since the transaction before had not ended.
 			# TYPE streamrun_commit_wait_seconds_total counter
 			streamrun_commit_wait_seconds_total{app="billing"} 1.5
 			`,
