@@ -67,9 +67,9 @@ func TestMetricsFollowTheCommits(t *testing.T) {
 		x.drained()
 		<-time.After(time.Second) // the marker is read too
 		wantMetrics(t, r, map[string]string{
-			`records_consumed_total{app="app",partition="0",topic="events"}`:                             "60",
-			`dispositions_total{app="app",disposition="applied",partition="0",reason="",topic="events"}`: "60",
-			`source_lag_records{app="app",partition="0",topic="events"}`:                                 "0",
+			`records_consumed_total{app="app",partition="0",topic="events"}`:                            "60",
+			`disposition_total{app="app",disposition="applied",partition="0",reason="",topic="events"}`: "60",
+			`input_lag_records{app="app",partition="0",topic="events"}`:                                 "0",
 			`tasks_assigned{app="app"}`:                            "1",
 			`ready{app="app"}`:                                     "1",
 			`live{app="app"}`:                                      "1",
@@ -78,9 +78,9 @@ func TestMetricsFollowTheCommits(t *testing.T) {
 			`records_held{app="app",partition="0",topic="events"}`: "0",
 			`restored_records_total{app="app"}`:                    "0",
 			`commit_seconds_count{app="app"}`:                      metric(t, r, `commits_total{app="app",outcome="committed"}`),
-			`dispositions_total{app="app",disposition="fenced",partition="0",reason="",topic="events"}`: "0",
+			`disposition_total{app="app",disposition="fenced",partition="0",reason="",topic="events"}`: "0",
 		})
-		bytes := metric(t, r, `store_bytes{app="app",task="states_0"}`)
+		bytes := metric(t, r, `state_bytes{app="app",task="states_0"}`)
 		stop()
 
 		again, stop := x.observed(Config{Instance: "a", Workers: 1})
@@ -88,12 +88,12 @@ func TestMetricsFollowTheCommits(t *testing.T) {
 		wantMetrics(t, again, map[string]string{
 			`records_consumed_total{app="app",partition="0",topic="events"}`: "60", // it goes on where it was
 			`commits_total{app="app",outcome="committed"}`:                   "0",
-			`store_bytes{app="app",task="states_0"}`:                         bytes,
+			`state_bytes{app="app",task="states_0"}`:                         bytes,
 		})
 		if n := metric(t, again, `restored_records_total{app="app"}`); n == "0" || n == "none" {
 			t.Errorf("%s records restored", n)
 		}
-		if n := metric(t, again, `restore_remaining_records{app="app",task="states_0"}`); n != "none" {
+		if n := metric(t, again, `state_restore_remaining_records{app="app",task="states_0"}`); n != "none" {
 			t.Errorf("%s offsets left of a task that is restored", n)
 		}
 		stop()
@@ -113,7 +113,7 @@ func TestLagIsWhatCanBeReadAndIsNotConsumed(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-time.After(time.Second)
-		const lag = `source_lag_records{app="app",partition="0",topic="events"}`
+		const lag = `input_lag_records{app="app",partition="0",topic="events"}`
 		if got := metric(t, r, lag); got != "0" {
 			t.Errorf("the lag is %s behind a transaction that is open", got)
 		}
@@ -135,7 +135,7 @@ func TestMetricsCountAbortsAndTakeTasksOut(t *testing.T) {
 		x.ready(b)
 		count := func(r *Runner) int {
 			_, body := probe(t, r.Handler(), "/metrics")
-			return strings.Count(body, "\nstreamrun_store_bytes{")
+			return strings.Count(body, "\nstreamrun_state_bytes{")
 		}
 		x.eventually("each has the series of its task", func() bool { return count(a) == 1 && count(b) == 1 })
 		stopA()

@@ -57,18 +57,18 @@ func TestMetricsOfAnOrder(t *testing.T) {
 		x.drained()
 		<-time.After(10 * time.Second)
 		for series, want := range map[string]string{
-			`gaps_open{app="app",task="in-order_0"}`:                                                              "1",
-			`records_held{app="app",partition="0",topic="events"}`:                                                "2",
-			`dispositions_total{app="app",disposition="applied",partition="0",reason="",topic="events"}`:          "2",
-			`dispositions_total{app="app",disposition="dropped",partition="0",reason="duplicate",topic="events"}`: "1",
-			`letters_unresolved{app="app",partition="0",topic="events"}`:                                          "1",
-			`dead_letters_total{app="app",reason="invalid_metadata",rule="-",task="in-order_0"}`:                  "1",
-			`stray_records_total{app="app",reason="wrong_key",task="in-order_0"}`:                                 "1",
-			`decisions_total{app="app",disposition="applied",rule="R9",task="in-order_0"}`:                        "2",
-			`decisions_total{app="app",disposition="held",rule="R10",task="in-order_0"}`:                          "2",
-			`decisions_total{app="app",disposition="dropped",rule="R3",task="in-order_0"}`:                        "1",
-			`decisions_total{app="app",disposition="dead_lettered",rule="-",task="in-order_0"}`:                   "1",
-			`stray_records_total{app="app",reason="wrong_partition",task="in-order_0"}`:                           "0",
+			`gaps_open{app="app",task="in-order_0"}`:                                                             "1",
+			`records_held{app="app",partition="0",topic="events"}`:                                               "2",
+			`disposition_total{app="app",disposition="applied",partition="0",reason="",topic="events"}`:          "2",
+			`disposition_total{app="app",disposition="dropped",partition="0",reason="duplicate",topic="events"}`: "1",
+			`letters_unresolved{app="app",partition="0",topic="events"}`:                                         "1",
+			`dlq_records_total{app="app",reason="invalid_metadata",rule="-",task="in-order_0"}`:                  "1",
+			`stray_records_total{app="app",reason="wrong_key",task="in-order_0"}`:                                "1",
+			`decisions_total{app="app",disposition="applied",rule="R9",task="in-order_0"}`:                       "2",
+			`decisions_total{app="app",disposition="held",rule="R10",task="in-order_0"}`:                         "2",
+			`decisions_total{app="app",disposition="dropped",rule="R3",task="in-order_0"}`:                       "1",
+			`decisions_total{app="app",disposition="dead_lettered",rule="-",task="in-order_0"}`:                  "1",
+			`stray_records_total{app="app",reason="wrong_partition",task="in-order_0"}`:                          "0",
 		} {
 			if got := metric(t, r, series); got != want {
 				t.Errorf("%s is %s, want %s", series, got, want)

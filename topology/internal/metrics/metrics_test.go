@@ -121,21 +121,21 @@ func TestSaysWhatABatchSaid(t *testing.T) {
 	t.Parallel()
 	s, _ := full()
 	for name, want := range map[string]string{
-		"streamrun_source_lag_records": `
-			# HELP streamrun_source_lag_records Offsets between the position of the task and the last record that can be read.
-			# TYPE streamrun_source_lag_records gauge
-			streamrun_source_lag_records{app="billing",partition="3",topic="orders"} 7
-			streamrun_source_lag_records{app="billing",partition="3",topic="refunds"} 0
+		"streamrun_input_lag_records": `
+			# HELP streamrun_input_lag_records Offsets between the position of the task and the last record that can be read.
+			# TYPE streamrun_input_lag_records gauge
+			streamrun_input_lag_records{app="billing",partition="3",topic="orders"} 7
+			streamrun_input_lag_records{app="billing",partition="3",topic="refunds"} 0
 			`,
 		"streamrun_gap_oldest_seconds": `
 			# HELP streamrun_gap_oldest_seconds How long the entity has waited until now that waits longest; 0 where none does.
 			# TYPE streamrun_gap_oldest_seconds gauge
 			streamrun_gap_oldest_seconds{app="billing",task="totals_3"} 4
 			`,
-		"streamrun_dead_letters_total": `
-			# HELP streamrun_dead_letters_total Dead letters committed since the task came, by reason and rule.
-			# TYPE streamrun_dead_letters_total counter
-			streamrun_dead_letters_total{app="billing",reason="poison",rule="R13",task="totals_3"} 1
+		"streamrun_dlq_records_total": `
+			# HELP streamrun_dlq_records_total Dead letters committed since the task came, by reason and rule.
+			# TYPE streamrun_dlq_records_total counter
+			streamrun_dlq_records_total{app="billing",reason="poison",rule="R13",task="totals_3"} 1
 			`,
 		"streamrun_stray_records_total": `
 			# HELP streamrun_stray_records_total Records that were applied although their key (wrong_key) or partition (wrong_partition) does not fit their entity, since the task came.
@@ -233,11 +233,11 @@ func TestDispositionsAddUp(t *testing.T) {
 	sum := 0.0
 	for _, f := range families {
 		switch f.GetName() {
-		case "streamrun_dispositions_total", "streamrun_records_held", "streamrun_records_retrying", "streamrun_letters_unresolved", "streamrun_records_forgotten_total":
+		case "streamrun_disposition_total", "streamrun_records_held", "streamrun_records_retrying", "streamrun_letters_unresolved", "streamrun_records_forgotten_total":
 			for _, m := range f.GetMetric() {
 				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
-		case "streamrun_store_bytes":
+		case "streamrun_state_bytes":
 			t.Error("the back end did not tell its bytes, but there is a number")
 		}
 	}
@@ -252,14 +252,14 @@ func TestSeriesOfATaskGoWithIt(t *testing.T) {
 	again := s.Open("totals_3", []Source{{Topic: "orders", Partition: 3}})
 	again.Commit(Commit{Dispositions: make([]policies.Counts, 1), Positions: []int64{0}})
 	old.Close() // late: it must not take the new one's
-	if n := testutil.CollectAndCount(s, "streamrun_store_bytes"); n != 1 {
+	if n := testutil.CollectAndCount(s, "streamrun_state_bytes"); n != 1 {
 		t.Errorf("%d series of a task that came again", n)
 	}
 	again.Close()
 	s.RestoreEnded("totals_4")
 	s.Restored("totals_4", Produced{}, 5) // late
 	for name := range gathered(t, s) {
-		if strings.HasPrefix(name, "streamrun_source_") || strings.HasPrefix(name, "streamrun_records_") || name == "streamrun_restore_remaining_records" {
+		if strings.HasPrefix(name, "streamrun_input_") || strings.HasPrefix(name, "streamrun_records_") || name == "streamrun_state_restore_remaining_records" {
 			t.Errorf("%s is left of a task that is gone", name)
 		}
 	}

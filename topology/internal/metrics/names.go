@@ -63,7 +63,7 @@ func newNames(app string) *names {
 	n.restoring = gauge("tasks_restoring", "Tasks of this instance that read their state back.")
 	n.rebalances = counter("rebalances_total", "Changes of the assignment: tasks came (assigned), were given up in order (revoked) or were taken away (lost).", "event")
 
-	n.restoreLeft = gauge("restore_remaining_records", "Offsets of the changelogs that the restore of a task has not read yet.", "task")
+	n.restoreLeft = gauge("state_restore_remaining_records", "Offsets of the changelogs that the restore of a task has not read yet.", "task")
 	n.restoredRecords = counter("restored_records_total", "Records read to restore state.")
 	n.restoredBytes = counter("restored_bytes_total", "Bytes of keys and values read to restore state.")
 
@@ -79,9 +79,9 @@ func newNames(app string) *names {
 	n.commitWaits = counter("commit_wait_seconds_total", "Time in which a worker with a full batch, encoded already, had nothing to do, since the transaction before had not ended.")
 	n.fetchFailures = counter("fetch_failures_total", "Fetches that brought no answer and were sent again.")
 
-	n.lag = gauge("source_lag_records", "Offsets between the position of the task and the last record that can be read.", "topic", "partition")
+	n.lag = gauge("input_lag_records", "Offsets between the position of the task and the last record that can be read.", "topic", "partition")
 	n.consumed = counter("records_consumed_total", "Records taken from a source partition and committed, over all restarts.", "topic", "partition")
-	n.dispositions = counter("dispositions_total", "Records by what became of them for good, over all restarts; the reason tells dropped ones apart.", "topic", "partition", "disposition", "reason")
+	n.dispositions = counter("disposition_total", "Records by what became of them for good, over all restarts; the reason tells dropped ones apart.", "topic", "partition", "disposition", "reason")
 	n.held = gauge("records_held", "Records that wait for an earlier or a causing one.", "topic", "partition")
 	n.retrying = gauge("records_retrying", "Records that wait for another attempt.", "topic", "partition")
 	n.letters = gauge("letters_unresolved", "Dead letters that nobody has resolved.", "topic", "partition")
@@ -89,14 +89,14 @@ func newNames(app string) *names {
 	n.forgotten = counter("records_forgotten_total", "Volatile held records that a restart forgot; they are delivered again.", "topic", "partition")
 	n.skipped = counter("offsets_skipped_total", "Offsets of a source that were passed over and not read, by an accepted jump or with a batch that cannot be decoded, over all restarts.", "topic", "partition")
 
-	n.deadLetters = counter("dead_letters_total", "Dead letters committed since the task came, by reason and rule.", "task", "reason", "rule")
+	n.deadLetters = counter("dlq_records_total", "Dead letters committed since the task came, by reason and rule.", "task", "reason", "rule")
 	n.strays = counter("stray_records_total", "Records that were applied although their key (wrong_key) or partition (wrong_partition) does not fit their entity, since the task came.", "task", "reason")
 	n.alarms = counter("alarms_total", "Missing events that somebody should know of, since the task came, by the rule that found them.", "task", "rule")
 	n.decisions = counter("decisions_total", "What was decided about records since the task came, by disposition and by the rule that decided; one that waits and is applied later counts twice. - is no rule.", "task", "disposition", "rule")
 	n.gaps = gauge("gaps_open", "Entities that wait for a missing number.", "task")
 	n.oldestGap = gauge("gap_oldest_seconds", "How long the entity has waited until now that waits longest; 0 where none does.", "task")
 
-	n.storeBytes = gauge("store_bytes", "Bytes of keys and rows of the committed state of a task.", "task")
+	n.storeBytes = gauge("state_bytes", "Bytes of keys and rows of the committed state of a task.", "task")
 	n.clock = gauge("task_clock_timestamp_seconds", "The task clock: everything that the sources held then has been read.", "task")
 	n.streamTime = gauge("stream_time_timestamp_seconds", "The greatest event time that the task has seen.", "task")
 	return n
