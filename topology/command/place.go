@@ -2,11 +2,18 @@ package command
 
 import (
 	"fmt"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/streamrun/streamrun/topology/config"
 	"github.com/streamrun/streamrun/topology/security"
+)
+
+const (
+	brokersVariable = "KAFKA_BROKERS" // names the cluster where neither a flag nor a file does
+	defaultBroker   = "localhost:9092"
 )
 
 // place is where a verb finds the cluster.
@@ -17,7 +24,7 @@ type place struct {
 
 // flags adds the flags that say so, for a topology from src.
 func (p *place) flags(cmd *cobra.Command, src *source) {
-	cmd.Flags().StringSliceVar(&p.brokers, "brokers", nil, "addresses of the cluster, host:port; default: "+src.said(config.DefaultBroker))
+	cmd.Flags().StringSliceVar(&p.brokers, "brokers", nil, "addresses of the cluster, host:port; default: "+src.said("$"+brokersVariable+", else "+defaultBroker))
 	if src.topo != nil {
 		return // there is no file whose tls and sasl could be left out
 	}
@@ -26,10 +33,8 @@ func (p *place) flags(cmd *cobra.Command, src *source) {
 
 // find returns the addresses and how to connect to them. f is nil without a file.
 func (p *place) find(f *config.File) (brokers []string, how security.Security, err error) {
-	for _, b := range p.brokers {
-		if !config.IsAddress(b) {
-			return nil, how, exitError{exitUsage, fmt.Errorf("--brokers: %q is not host:port", b), "write it as localhost:9092; several with commas"}
-		}
+	if err := addresses("--brokers", p.brokers); err != nil {
+		return nil, how, err
 	}
 	brokers = p.brokers
 	if f != nil {
@@ -43,8 +48,23 @@ func (p *place) find(f *config.File) (brokers []string, how security.Security, e
 			how = f.Kafka.Security
 		}
 	}
+	if v := os.Getenv(brokersVariable); len(brokers) == 0 && v != "" {
+		brokers = strings.Split(v, ",")
+		if err := addresses("$"+brokersVariable, brokers); err != nil {
+			return nil, how, err
+		}
+	}
 	if len(brokers) == 0 {
-		brokers = []string{config.DefaultBroker}
+		brokers = []string{defaultBroker}
 	}
 	return brokers, how, nil
+}
+
+func addresses(from string, brokers []string) error {
+	for _, b := range brokers {
+		if !config.IsAddress(b) {
+			return exitError{exitUsage, fmt.Errorf("%s: %q is not host:port", from, b), "write it as " + defaultBroker + "; several with commas"}
+		}
+	}
+	return nil
 }

@@ -51,7 +51,7 @@
 //	    viewed: {early: apply, late: drop}
 //
 //	kafka:
-//	  brokers: localhost:9092       # or a list, or several with commas
+//	  brokers: localhost:9092       # or a list, or several with commas; else $KAFKA_BROKERS
 //	  guarantee: exactly_once       # or at_least_once
 //	  partitioner: murmur2          # as Java producers
 //	  commit_interval: 100ms        # or auto: when the last commit has ended, 20 a second at most

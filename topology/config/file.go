@@ -33,7 +33,7 @@ type File struct {
 
 // Kafka says how the app talks to Kafka.
 type Kafka struct {
-	Brokers            []string
+	Brokers            []string // none: the file does not say
 	Guarantee          Guarantee
 	CommitInterval     time.Duration // or AutoInterval
 	TransactionTimeout time.Duration

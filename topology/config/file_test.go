@@ -101,7 +101,7 @@ func TestSmallFileHasDefaults(t *testing.T) {
 		Name:     "a",
 		Contract: policies.Contract{EventsFor: "x", Because: "y"}.WithDefaults(),
 		Kafka: config.Kafka{
-			Brokers: []string{"localhost:9092"}, Guarantee: config.ExactlyOnce,
+			Guarantee:      config.ExactlyOnce,
 			CommitInterval: 100 * time.Millisecond, TransactionTimeout: 10 * time.Second, Compression: config.NoCompression,
 		},
 		Input:   config.Input{Name: "in", Topic: "t-in", Undecodable: topology.BatchStop},
@@ -143,7 +143,7 @@ func TestPackageCommentIsAFile(t *testing.T) {
 	if diff := cmp.Diff(want, f.Contract, public); diff != "" {
 		t.Fatalf("defaults of the contract: %s", diff)
 	}
-	if f.Kafka.Brokers[0] != config.DefaultBroker || f.Kafka.CommitInterval != config.DefaultCommitInterval ||
+	if f.Kafka.CommitInterval != config.DefaultCommitInterval ||
 		f.Kafka.TransactionTimeout != config.DefaultTransactionTimeout || f.Kafka.Guarantee != config.ExactlyOnce {
 		t.Fatalf("defaults of kafka: %+v", f.Kafka)
 	}

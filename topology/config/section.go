@@ -19,7 +19,6 @@ import (
 
 // Defaults of the kafka section.
 const (
-	DefaultBroker             = "localhost:9092"
 	DefaultCommitInterval     = 100 * time.Millisecond
 	DefaultTransactionTimeout = 10 * time.Second
 )
@@ -29,7 +28,7 @@ const AutoInterval time.Duration = -1
 
 func (r *reader) readKafka(v value) Kafka {
 	k := Kafka{
-		Brokers: []string{DefaultBroker}, Guarantee: ExactlyOnce,
+		Guarantee:      ExactlyOnce,
 		CommitInterval: DefaultCommitInterval, TransactionTimeout: DefaultTransactionTimeout,
 		Compression: NoCompression,
 	}
