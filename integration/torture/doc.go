@@ -22,6 +22,9 @@
 // and folded into a digest of their history, so that a state tells which events made
 // it, and in which order.
 //
+// When the app has stopped, the directory of every task at the instance that had it last is
+// compared with its changelogs, byte by byte: history reads topics alone.
+//
 // It prints its seed, the faults one by one, a row for each partition, and at the end why
 // not, if the judgement is no. Exit codes: 0; 1 it could not be run; 2 wrong use; 3 the
 // judgement is no.

@@ -203,6 +203,9 @@ func (d *drill) finish(ctx context.Context) (bool, error) {
 			d.no("partition %d: %s", report.Verdicts[i].Partition, difference)
 		}
 	}
+	if err := d.compareStores(reading); err != nil {
+		return false, err
+	}
 	if err := d.summary(reading); err != nil {
 		return false, err
 	}

@@ -45,6 +45,9 @@ func TestDrillsInSmall(t *testing.T) {
 				if !strings.Contains(said, "\nOK: torture "+verb) || !strings.Contains(said, "seed ") {
 					t.Fatalf("it does not say OK and its seed:\n%s", said)
 				}
+				if verb != "truncate" && !strings.Contains(said, " of 4 tasks equal their changelogs (") {
+					t.Fatalf("it compared no directories:\n%s", said)
+				}
 			}
 			if !strings.Contains(said, c.want) {
 				t.Errorf("it does not say %q:\n%s", c.want, said)
