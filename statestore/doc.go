@@ -15,9 +15,9 @@
 // A Backend knows nothing of what it keeps. The task writes two kinds of rows; the
 // first byte of the key is the kind:
 //
-//	's' key            the parts under one key: an order row, then one value a store
-//	'o' node-index key a row of an ordering operator that is not an entity's (task,
-//	                   held, letter); key as in the order topic
+//	's' key  the parts under one key: an order row, then one value a store
+//	'o' key  a row of the ordering operator that is not an entity's (task, held,
+//	         letter); key as in the order topic
 //
 // The parts of an 's' row:
 //

@@ -12,8 +12,8 @@ const (
 	MaxKey = statestore.MaxKey
 )
 
-// Options set up a DB. The zero value is useful in tests: it accepts the rows of
-// any changelog, however old.
+// Options set up a DB. The zero value is useful in tests: it accepts rows that
+// were written with it, however old.
 type Options struct {
 	// Origin is what the rows in the directory must have come from to be used.
 	Origin Origin
