@@ -42,11 +42,11 @@ func drills(tool, dir, feed string) []drill {
 		runs = append(runs, drill{name, append([]string{"go"}, args...), lines})
 	}
 	goRun("rules: 20,000 random cases against the twin", 28, "test", "-count=1", "-v", "-timeout=1h", "-run=Twin", "./reorder/host", "-args", "-cases=20000")
-	goRun("simulation: 10,000 seeds", 4, "run", "./integration/sim", "-seeds", "10000")
+	goRun("simulation: 10,000 seeds", 70, "run", "./integration/sim", "-seeds", "10000")
 	goRun("store: 200 SIGKILLs", 2, "test", "-count=1", "-v", "-timeout=1h", "-run=Kill", "./statestore/badgerdb", "-args", "-kills=200")
 	goRun("store: damage at every 512 bytes", 1, "test", "-count=1", "-timeout=1h", "-run=Damage", "./statestore/badgerdb", "-args", "-every=512")
 	torture := func(verb string, flags ...string) {
-		goRun("torture: "+verb, 3, append([]string{"run", "./integration/torture", verb, "-seed", "11"}, flags...)...)
+		goRun("torture: "+verb, 20, append([]string{"run", "./integration/torture", verb, "-seed", "11"}, flags...)...)
 	}
 	torture("kill9", "-kills", "20", "-instances", "3", "-nodes", "3", "-events", "1000000", "-partitions", "12")
 	torture("stop")
