@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -66,6 +67,48 @@ func TestInstancesJoinAndLeave(t *testing.T) {
 					x.feed(100, 30)
 					x.drained()
 					a.stop()
+				}
+				x.check()
+			})
+		})
+	}
+}
+
+// restart runs an instance on some input, stops it and starts it again; after says how
+// long after that start it restored.
+func (x *bench) restart(cfg Config) (after time.Duration) {
+	x.Helper()
+	p := x.start(cfg, nil)
+	x.feed(300, 30)
+	x.drained()
+	p.stop()
+	began := time.Now()
+	p = x.start(cfg, nil)
+	x.eventually("it restores", func() bool { return slices.Contains(p.phases(), Restoring) })
+	after = time.Since(began)
+	x.eventually("it runs", func() bool { return p.last().Phase == Running })
+	if p.last().Records == 0 {
+		x.Error("there was nothing to restore")
+	}
+	p.stop()
+	return after
+}
+
+// Who is back waits for no session in the group: it has left, or kept its place. Who has
+// left and is not alone waits for the heartbeats of others, which there are none of here.
+func TestARestartedInstanceRestoresWithinASecond(t *testing.T) {
+	for _, c := range []struct{ instance, beside string }{{}, {instance: "a"}, {instance: "a", beside: "b"}} {
+		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newBench(t, 6, mem.Options{MarkerDelay: 50 * time.Millisecond, Seed: 13})
+				if c.beside != "" {
+					b := x.start(Config{Instance: c.beside}, nil)
+					defer b.stop()
+				}
+				if after := x.restart(Config{Instance: c.instance}); after > time.Second {
+					t.Errorf("it began to restore %v after its start", after)
+				} else {
+					t.Log(after)
 				}
 				x.check()
 			})
