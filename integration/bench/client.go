@@ -76,7 +76,11 @@ func runClient(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if *records == 0 {
 		m = newMeter(1, math.MaxInt32)
 		err = all[i].run(ctx, j, m)
-		m.finish(max(m.seen.Load()-1, 0))
+		select {
+		case <-m.done: // it told its end by itself
+		default:
+			m.finish(max(m.seen.Load()-1, 0))
+		}
 	} else {
 		m = newMeter(*warm, *records)
 		err = clientRun(ctx, all[i], j, m, *profile)

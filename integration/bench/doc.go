@@ -37,6 +37,8 @@
 // With -restore it fills a changelog once, in committed transactions, and reads it back:
 // into a map, by a loop on the requests of sarama, and as a runner that starts does, into
 // memory and into Badger, from the first task that is to be restored to the last that is.
+// How long after its start the instance, which has kept its place in the group, began to
+// restore is told, too.
 //
 // With -rebalance two instances share 12 partitions of events that come at a rate, and
 // what is measured is for how long a partition of the output stands still: the longest

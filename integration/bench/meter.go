@@ -19,6 +19,7 @@ type meter struct {
 	begin, end sample
 	began      chan struct{} // closed when the warm-up is over
 	done       chan struct{} // closed at the last record
+	made       time.Time     // just before the row was started
 
 	waits func() time.Duration // how long commits have kept workers waiting; nil: nobody tells
 }
@@ -34,7 +35,7 @@ type sample struct {
 }
 
 func newMeter(warm, records int) *meter {
-	return &meter{warm: int64(warm), last: int64(warm + records), began: make(chan struct{}), done: make(chan struct{})}
+	return &meter{warm: int64(warm), last: int64(warm + records), began: make(chan struct{}), done: make(chan struct{}), made: time.Now()}
 }
 
 // add says that so many more records were taken.
@@ -98,6 +99,7 @@ type measure struct {
 	Alloc   float64 `json:"alloc"`   // bytes allocated
 	Written float64 `json:"written"` // bytes written
 	Waiting float64 `json:"waiting"` // share of the wall time in which a commit kept a worker waiting; -1: not told
+	Before  float64 `json:"before"`  // seconds from the start of the row to the measurement
 }
 
 func (m *meter) measure(workers int) measure {
@@ -108,6 +110,7 @@ func (m *meter) measure(workers int) measure {
 		Rate:    n / wall, CPU: float64(m.end.cpu-m.begin.cpu) / n,
 		Mallocs: float64(m.end.mallocs-m.begin.mallocs) / n, Alloc: float64(m.end.bytes-m.begin.bytes) / n,
 		Written: float64(m.end.written-m.begin.written) / n, Waiting: -1,
+		Before: m.begin.at.Sub(m.made).Seconds(),
 	}
 	if m.waits != nil {
 		out.Waiting = (m.end.waited - m.begin.waited).Seconds() / wall / float64(workers)

@@ -26,6 +26,8 @@ const (
 	restoreBadger = "restore-badger"
 
 	fillTransaction = 20_000 // records of a transaction of a changelog that is filled
+
+	beginMost = 1.0 // seconds from an instance's start to its restore
 )
 
 // restoreRows are the ways to read a changelog back.
@@ -53,14 +55,15 @@ func (j *job) app() string       { return j.input + "-app" }
 func (j *job) changelog() string { return topology.Names{App: j.app()}.Changelog("totals") }
 
 // restoreRun runs the app, whose state has to be restored, and measures from the first
-// task that is to be restored to the last that is.
+// task that is to be restored to the last that is. All runs are one instance, which keeps
+// its place: another would wait for the session of the one before.
 func restoreRun(ctx context.Context, j job, m *meter, dir string) error {
 	topo, err := kept(j)
 	if err != nil {
 		return err
 	}
 	before := 0 // tasks that were being restored
-	r, err := runner.New(topo, runner.Config{Brokers: []string{j.broker}, Workers: j.workers, DataDir: dir, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), Listener: func(s runner.State) {
+	r, err := runner.New(topo, runner.Config{Brokers: []string{j.broker}, Instance: "bench", Workers: j.workers, DataDir: dir, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), Listener: func(s runner.State) {
 		if s.Restoring == before {
 			return
 		}
@@ -359,5 +362,9 @@ func (t *table) restores(results []result) {
 			t.missed = true
 		}
 		fmt.Fprintf(t.out, "%-7s rate of %s / floor: %s, at least %.3f\n", verdict, b.row, spread(values), b.least)
+	}
+	for _, row := range []string{restoreMemory, restoreBadger} {
+		values := each(of(results, row), func(m measure) float64 { return m.Before })
+		fmt.Fprintf(t.out, "%-7s %s began %s s after its start, at most %.3f\n", t.verdict(median(values), beginMost), row, spread(values), beginMost)
 	}
 }
