@@ -17,6 +17,11 @@ const (
 	verdictFenced         // another process has taken the static member's place
 )
 
+// mostQuiet bounds the time between heartbeats. A member hears of a rebalance by the next
+// one, and who comes back to find its tasks with another waits for two: it is to begin to
+// restore within a second.
+const mostQuiet = 400 * time.Millisecond
+
 // beating is the goroutine that keeps one generation alive.
 type beating struct {
 	said   chan verdict // the first verdict
@@ -60,7 +65,7 @@ func (g *group) beat(ctx context.Context, q sarama.HeartbeatRequest, said chan<-
 	}
 	k := &coordinator{route: g.beats, kind: sarama.CoordinatorGroup, key: g.opts.Group}
 	alive := time.Now()
-	tick := time.NewTicker(min(g.opts.SessionTimeout/20, time.Second))
+	tick := time.NewTicker(min(g.opts.SessionTimeout/20, mostQuiet))
 	defer tick.Stop()
 	for {
 		code, err := g.pulse(ctx, k, q)
