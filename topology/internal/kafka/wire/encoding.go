@@ -27,7 +27,7 @@ type encoding struct {
 	longest int
 	trays   []*tray // in the order of first use
 	of      map[record.TopicPartition]*tray
-	ahead   int // bytes that More encoded
+	ahead   int // bytes of the batches that are full
 }
 
 // A tray has the batches of a partition that were not produced yet.
@@ -39,13 +39,6 @@ type tray struct {
 }
 
 func (s *tray) is(o *record.Output) bool { return s.Partition == o.Partition && s.Topic == o.Topic }
-
-// seal ends the batch that is being filled.
-func (s *tray) seal() {
-	if s.open != nil {
-		s.sealed, s.open = append(s.sealed, s.open), nil
-	}
-}
 
 // Encode implements kafka.Producer.
 func (p *producer) Encode(outputs ...[]record.Output) kafka.Encoding {
@@ -73,7 +66,7 @@ func (e *encoding) turn() bool {
 		return true
 	}
 	for _, s := range e.trays {
-		s.seal()
+		e.seal(s)
 	}
 	e.outputs = nil
 	return false
@@ -86,17 +79,22 @@ func (e *encoding) fill(outputs []record.Output) {
 		o := &outputs[i]
 		s = e.trayOf(o, s)
 		if s.open != nil && !s.open.takes(o) {
-			s.seal()
+			e.seal(s)
 		}
 		if s.open == nil {
 			s.open = e.pool.get()
 		}
-		before := len(s.open.raw)
-		s.open.add(o)
-		e.ahead += len(s.open.raw) - before
-		if s.open.n == batchRecords {
-			s.seal()
+		if s.open.add(o); s.open.n == batchRecords {
+			e.seal(s)
 		}
+	}
+}
+
+// seal ends the batch that is being filled.
+func (e *encoding) seal(s *tray) {
+	if s.open != nil {
+		e.ahead += len(s.open.raw)
+		s.sealed, s.open = append(s.sealed, s.open), nil
 	}
 }
 
