@@ -74,6 +74,15 @@ func TestInstancesJoinAndLeave(t *testing.T) {
 	}
 }
 
+// startRestoring starts an instance, and says how long after that it restored.
+func (x *bench) startRestoring(cfg Config) (p *process, after time.Duration) {
+	x.Helper()
+	began := time.Now()
+	p = x.start(cfg, nil)
+	x.eventually("it restores", func() bool { return slices.Contains(p.phases(), Restoring) })
+	return p, time.Since(began)
+}
+
 // restart runs an instance on some input, stops it and starts it again; after says how
 // long after that start it restored.
 func (x *bench) restart(cfg Config) (after time.Duration) {
@@ -82,10 +91,7 @@ func (x *bench) restart(cfg Config) (after time.Duration) {
 	x.feed(300, 30)
 	x.drained()
 	p.stop()
-	began := time.Now()
-	p = x.start(cfg, nil)
-	x.eventually("it restores", func() bool { return slices.Contains(p.phases(), Restoring) })
-	after = time.Since(began)
+	p, after = x.startRestoring(cfg)
 	x.eventually("it runs", func() bool { return p.last().Phase == Running })
 	if p.last().Records == 0 {
 		x.Error("there was nothing to restore")
