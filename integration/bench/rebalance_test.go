@@ -119,20 +119,26 @@ func TestTheTableSaysWhetherARebalanceTookTooLong(t *testing.T) {
 	}
 }
 
-// In small: the bars are the command's, on a machine that has nothing else to do.
 func TestSomePartitionsStayWhenAnInstanceJoinsAndLeaves(t *testing.T) {
-	t.Setenv("KAFKA_BROKERS", "") // another test's
-	var out, log bytes.Buffer
-	code := run(t.Context(), strings.Fields("-rebalance -rounds 1 -seconds 1 -rate 500 -keys 100"), nil, &out, &log)
-	if code != 0 && code != exitMissed {
-		t.Fatalf("exit code %d\n%s", code, log.String())
-	}
-	for _, line := range []string{
+	inSmall(t, "-rebalance -rounds 1 -seconds 1 -rate 500 -keys 100",
 		`nobody moves +[1-9]\d*\.\d+ \(`,
 		`one joins and leaves +[1-9]\d*\.\d+ \(`,
 		`partitions that stay: 8; `,
 		`(kept   |MISSED ) longest gap: [1-9]\d*\.\d ms, at most `,
-	} {
+	)
+}
+
+// inSmall runs the bench and requires that it prints what the patterns say. The bars are
+// the command's, on a machine that has nothing else to do.
+func inSmall(t *testing.T, args string, lines ...string) {
+	t.Helper()
+	t.Setenv("KAFKA_BROKERS", "") // another test's
+	var out, log bytes.Buffer
+	code := run(t.Context(), strings.Fields(args), nil, &out, &log)
+	if code != 0 && code != exitMissed {
+		t.Fatalf("exit code %d\n%s", code, log.String())
+	}
+	for _, line := range lines {
 		if !regexp.MustCompile(line).MatchString(out.String()) {
 			t.Errorf("no %q in\n%s\n%s", line, out.String(), log.String())
 		}

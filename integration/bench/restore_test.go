@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -36,18 +35,10 @@ func TestTheTableSaysWhetherARestoreIsTooSlow(t *testing.T) {
 	}
 }
 
-// In small: the bars are the command's, on a machine that has nothing else to do.
 func TestAChangelogIsReadBack(t *testing.T) {
-	t.Setenv("KAFKA_BROKERS", "") // another test's
-	var out, log bytes.Buffer
-	code := run(t.Context(), strings.Fields("-restore -rounds 2 -records 2000 -keys 100"), nil, &out, &log)
-	if code != 0 && code != exitMissed {
-		t.Fatalf("exit code %d\n%s", code, log.String())
-	}
+	var lines []string
 	for _, row := range []string{restoreMemory, restoreBadger} {
-		line := row + ` began \d+\.\d+ \(\d+\.\d+ to \d+\.\d+\) s after its start, at most 1\.000\n`
-		if !regexp.MustCompile(line).MatchString(out.String()) {
-			t.Errorf("no %q in\n%s\n%s", line, out.String(), log.String())
-		}
+		lines = append(lines, row+` began \d+\.\d+ \(\d+\.\d+ to \d+\.\d+\) s after its start, at most 1\.000\n`)
 	}
+	inSmall(t, "-restore -rounds 2 -records 2000 -keys 100", lines...)
 }
