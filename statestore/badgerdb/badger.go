@@ -4,6 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -35,7 +39,9 @@ func badgerOptions(dir string, l badger.Logger) badger.Options {
 
 // badgerDisk is the disk that Badger keeps.
 type badgerDisk struct {
-	db    *badger.DB
+	dir   string
+	db    *badger.DB // nil while it rests
+	left  []string   // the files as they were left for a rest
 	log   *logger
 	last  uint64 // number of the last transaction
 	sizes sizes
@@ -56,7 +62,7 @@ func openBadger(dir string, l *logger) (d *badgerDisk, found *stand, err error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	d = &badgerDisk{db: db, log: l}
+	d = &badgerDisk{dir: dir, db: db, log: l}
 	if err = l.failure(); err == nil { // it goes on without a table that it cannot use, and says so
 		found, err = d.load()
 	}
@@ -206,9 +212,64 @@ func (d *badgerDisk) size() (n int64) {
 	return n + d.sizes.logged
 }
 
+// rest closes Badger, whose compactors look for work twenty times a second each.
+func (d *badgerDisk) rest() error {
+	d.committed()
+	closed := make(chan error, 1)
+	go func(db *badger.DB) { closed <- db.Close() }(d.db)
+	d.db = nil
+	var err error
+	select {
+	case err = <-closed:
+	case <-d.log.broken: // as in close
+	}
+	if err = errors.Join(err, d.log.failure()); err == nil {
+		d.left, err = listing(d.dir)
+	}
+	return err
+}
+
+// wake opens what rest closed. The lock of the directory was held meanwhile, so nobody
+// has written there, and the tables need not be read whole again.
+func (d *badgerDisk) wake() error {
+	files, err := listing(d.dir)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(files, d.left) {
+		return fmt.Errorf("%w: somebody else has changed its files: they were %q and are %q", ErrDamaged, d.left, files)
+	}
+	woken, _, err := openBadger(d.dir, d.log)
+	if err != nil {
+		return err
+	}
+	d.db = woken.db
+	return nil
+}
+
+// listing returns the files in a directory, each with its size and when it was written.
+func listing(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	files := make([]string, len(entries))
+	for i, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			return nil, err
+		}
+		files[i] = fmt.Sprintf("%s, %d bytes, %s", e.Name(), info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano))
+	}
+	return files, nil
+}
+
 func (d *badgerDisk) close() error {
 	d.committed()
-	if err := d.log.failure(); err != nil {
+	if err := d.log.failure(); err != nil || d.db == nil {
 		// Badger tries for ever to write its memtables, also while it closes. The files
 		// stay open until the process ends.
 		return err

@@ -132,4 +132,27 @@ func TestConformance(t *testing.T) {
 			return p
 		})
 	})
+	t.Run("Resting", func(t *testing.T) {
+		t.Parallel()
+		storetest.Run(t, func(t *testing.T) storetest.Place {
+			ticks := make(chan time.Time)
+			p := place(t, Options{Ticks: ticks, MemoryBytes: 1 << 10, RestoreBytes: 1 << 10})
+			open, flush := p.Open, p.Flush
+			p.Open = func() (statestore.Backend, error) {
+				b, err := open()
+				if err == nil {
+					b.(*DB).Live()
+				}
+				return b, err
+			}
+			p.Flush = func(b statestore.Backend) error {
+				err := flush(b)
+				for i := 0; err == nil && i < restAfter; i++ {
+					ticks <- time.Time{}
+				}
+				return err
+			}
+			return p
+		})
+	})
 }

@@ -47,6 +47,9 @@ type DB struct {
 	wall     time.Time // as of which the positions were the ends of the changelogs
 	written  time.Time // wall of the last checkpoint
 	size     int64     // of what is on disk
+	scans    int       // that go on
+	idle     int       // ticks since the disk was used
+	resting  bool      // the disk is
 	err      error
 	asked    int // flushes that were asked for
 	flushed  int // and that have ended
@@ -109,8 +112,8 @@ func (db *DB) Get(key []byte) ([]byte, error) {
 	if e := db.rows.find(key); e != nil {
 		return e.row, db.err
 	}
-	if db.err != nil {
-		return nil, db.err
+	if err := db.use(); err != nil {
+		return nil, err
 	}
 	row, ok, err := db.disk.get(key, nil)
 	if err != nil {
@@ -170,15 +173,21 @@ func (db *DB) Apply(puts []statestore.Put, positions []statestore.Position) erro
 // Scan implements statestore.Backend. f must not call Apply.
 func (db *DB) Scan(prefix []byte, f func(key, row []byte) error) error {
 	db.mu.Lock()
-	if db.err != nil {
+	if err := db.use(); err != nil {
 		db.mu.Unlock()
-		return db.err
+		return err
 	}
 	// What is pinned may not be on disk; all else is, as of now.
 	over := db.rows.overlay(db.flushing, prefix)
 	s := db.disk.scan(prefix)
+	db.scans++
 	db.mu.Unlock()
-	defer s.close()
+	defer func() {
+		s.close()
+		db.mu.Lock()
+		defer db.mu.Unlock()
+		db.scans--
+	}()
 
 	key, row, ok, err := s.next()
 	for err == nil && (ok || len(over) > 0) {
@@ -207,6 +216,20 @@ func (db *DB) Scan(prefix []byte, f func(key, row []byte) error) error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	return db.fail(fmt.Errorf("badgerdb: scanning %q: %w", clip(prefix), err))
+}
+
+// use readies the disk for what it is asked next, and returns why the DB failed if it
+// has. mu is held.
+func (db *DB) use() error {
+	db.idle = 0
+	if db.err != nil || !db.resting {
+		return db.err
+	}
+	if err := db.disk.wake(); err != nil {
+		return db.fail(fmt.Errorf("badgerdb: opening %s again after a rest: %w", db.dir, err))
+	}
+	db.resting = false
+	return nil
 }
 
 // fail makes the DB answer with the error from now on. A damaged row keeps the next

@@ -1,7 +1,7 @@
 package badgerdb
 
-// A disk keeps rows where they outlive the process. get and committed are called
-// under the lock of the DB, write by its flusher alone.
+// A disk keeps rows where they outlive the process. get, committed, rest and wake are
+// called under the lock of the DB, write by its flusher alone.
 type disk interface {
 	// get appends the row of the key to dst, or reports that there is none.
 	get(key, dst []byte) (row []byte, ok bool, err error)
@@ -14,6 +14,10 @@ type disk interface {
 	scan(prefix []byte) scanner
 	// size returns about how many bytes the rows take.
 	size() int64
+	// rest gives back what a disk takes that nobody uses: no scan goes on, and wake is
+	// called before anything but committed and close.
+	rest() error
+	wake() error
 	close() error
 }
 

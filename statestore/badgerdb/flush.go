@@ -17,19 +17,20 @@ func (db *DB) start() {
 		}
 		f := flusher{DB: db}
 		for {
+			ticked := false
 			select {
 			case <-ticks:
 				db.mu.Lock()
-				waits := !db.live && !db.trailing
+				ticked = db.live || db.trailing
 				db.mu.Unlock()
-				if waits {
+				if !ticked {
 					continue
 				}
 			case <-db.kick:
 			case <-db.stop:
 				return
 			}
-			if f.flush() != nil {
+			if f.flush() != nil || ticked && f.rest() != nil {
 				return
 			}
 		}
@@ -59,6 +60,11 @@ func (f *flusher) flush() error {
 	f.renew = false
 	var err error
 	if len(f.rows.dirty) > 0 || f.moved || old {
+		if err := f.use(); err != nil {
+			f.mu.Unlock()
+			signal(f.progress)
+			return err
+		}
 		f.written = f.wall
 		list := f.rows.dirty
 		f.flushing, f.rows.dirty = list, f.spare
@@ -86,6 +92,25 @@ func (f *flusher) flush() error {
 	f.mu.Unlock()
 	signal(f.progress)
 	return err
+}
+
+// restAfter is for how many ticks nobody uses a disk that is then closed until somebody
+// does: half a minute. What is read from memory does not use it.
+const restAfter = 30
+
+// rest counts a tick.
+func (f *flusher) rest() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.idle++; f.idle < restAfter || f.resting || f.scans > 0 || f.err != nil {
+		return f.err
+	}
+	f.resting = true
+	if err := f.disk.rest(); err != nil {
+		signal(f.progress)
+		return f.fail(fmt.Errorf("badgerdb: closing %s for a rest: %w", f.dir, err))
+	}
+	return nil
 }
 
 // write writes entries in groups, and where they stand with the last of them.

@@ -38,10 +38,12 @@ func TestMain(m *testing.M) {
 }
 
 // child applies batches until it is killed. It says "applying N" before and "flushed
-// N" when N batches are on disk.
+// N" when N batches are on disk, and "resting N" and "rested N" when its disk begins to
+// rest and does.
 func child(dir string) error {
 	s := killed()
-	db, err := Open(dir, Options{MemoryBytes: 24 << 20, RestoreBytes: 12 << 20})
+	ticks := make(chan time.Time)
+	db, err := Open(dir, Options{MemoryBytes: 24 << 20, RestoreBytes: 12 << 20, Ticks: ticks})
 	if err != nil {
 		return err
 	}
@@ -63,6 +65,14 @@ func child(dir string) error {
 			}
 			fmt.Fprintln(os.Stdout, "flushed", n+1)
 		}
+		if n%40 == 0 {
+			fmt.Fprintln(os.Stdout, "resting", n+1)
+			for range restAfter {
+				ticks <- time.Now()
+			}
+			_, _ = db.Flush(), db.Flush() // comes behind the last tick
+			fmt.Fprintln(os.Stdout, "rested", n+1)
+		}
 	}
 }
 
@@ -74,7 +84,7 @@ func TestKill(t *testing.T) {
 	random := rand.New(rand.NewPCG(*seed, 0))
 	dir := filepath.Join(t.TempDir(), "db")
 	s := killed()
-	applied, acknowledged, acks, ahead, early := int64(0), int64(0), 0, 0, 0
+	applied, acknowledged, acks, ahead, early, closing := int64(0), int64(0), 0, 0, 0, 0
 	var lag int64
 	for kill := range *kills {
 		cmd := exec.CommandContext(t.Context(), os.Args[0])
@@ -96,6 +106,7 @@ func TestKill(t *testing.T) {
 			}
 		}
 		timer := time.AfterFunc(time.Duration(random.IntN(150))*time.Millisecond, func() { _ = cmd.Process.Kill() })
+		resting := false
 		for {
 			line, err := in.ReadString('\n')
 			if errors.Is(err, io.EOF) {
@@ -116,11 +127,16 @@ func TestKill(t *testing.T) {
 			case word == "flushed":
 				acknowledged = n
 				acks++
+			default:
+				resting = word == "resting"
 			}
 		}
 		timer.Stop()
 		if opening {
 			early++
+		}
+		if resting {
+			closing++
 		}
 		if err := cmd.Wait(); err == nil {
 			t.Fatalf("seed %d, kill %d: the child ended by itself", *seed, kill)
@@ -149,5 +165,5 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("seed %d: %d kills (%d while it opened), %d batches, %d flushes acknowledged and none lost, checkpoints ahead of rows 0, rows ahead of the checkpoint %d times, at most %d batches behind", *seed, *kills, early, applied, acks, ahead, lag)
+	t.Logf("seed %d: %d kills (%d while it opened, %d while it went to rest), %d batches, %d flushes acknowledged and none lost, checkpoints ahead of rows 0, rows ahead of the checkpoint %d times, at most %d batches behind", *seed, *kills, early, closing, applied, acks, ahead, lag)
 }
