@@ -225,10 +225,14 @@ func newID() string { return rand.Text()[:21] + "A" }
 // freePorts returns ports of loopback that nobody listens on, below the range of
 // outgoing connections (see Non-obvious).
 func freePorts(ctx context.Context, n int) ([]int, error) {
-	const lowest, highest = 20000, 32000
 	var b [2]byte
 	_, _ = rand.Read(b[:])
-	offset := int(b[0])<<8 | int(b[1])
+	return freePortsFrom(ctx, int(b[0])<<8|int(b[1]), n)
+}
+
+// freePortsFrom returns the first ones from an offset on.
+func freePortsFrom(ctx context.Context, offset, n int) ([]int, error) {
+	const lowest, highest = 20000, 32000
 	var ports []int
 	var listen net.ListenConfig
 	for i := 0; i < highest-lowest && len(ports) < n; i++ {

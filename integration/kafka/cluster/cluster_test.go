@@ -315,11 +315,25 @@ func TestPortsAreFreeAndBelowOutgoingOnes(t *testing.T) {
 	if len(slices.Compact(slices.Clone(ports))) != 6 || ports[0] < 1024 || ports[5] >= 32768 {
 		t.Errorf("ports %v", ports)
 	}
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort(loopback, strconv.Itoa(ports[0])))
-	if err != nil {
-		t.Fatal(err)
+
+	// One that is taken is passed over. Any other process may take one that is free.
+	for offset := range 12000 {
+		free, err := freePortsFrom(t.Context(), offset, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort(loopback, strconv.Itoa(free[0])))
+		if err != nil {
+			continue
+		}
+		defer l.Close()
+		ports, err := freePortsFrom(t.Context(), offset, 6)
+		if err != nil || slices.Contains(ports, free[0]) {
+			t.Errorf("port %d is taken, and the ports are %v, %v", free[0], ports, err)
+		}
+		return
 	}
-	l.Close()
+	t.Fatal("no port could be taken")
 }
 
 // eventually waits until a condition holds.
