@@ -49,13 +49,14 @@ func runClient(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	flags.StringVar(&j.prefix, "prefix", "", "")
 	flags.IntVar(&j.workers, "workers", 1, "")
 	flags.DurationVar(&j.interval, "interval", 100*time.Millisecond, "")
+	flags.DurationVar(&j.settle, "settle", 0, "")
 	warm := flags.Int("warm", 0, "")
 	records := flags.Int("records", 0, "")
 	profile := flags.String("profile", "", "")
 	if flags.Parse(args) != nil {
 		return exitUsage
 	}
-	all := append(append(rows(), restoreRows()...), rebalanceRow())
+	all := slices.Concat(rows(), restoreRows(), idleRows(), []row{rebalanceRow()})
 	i := slices.IndexFunc(all, func(r row) bool { return r.name == *name })
 	if i < 0 {
 		fmt.Fprintf(stderr, "there is no row %q\n", *name)

@@ -11,6 +11,7 @@
 //	go run ./integration/bench -rows floor,streamrun -rounds 3 -profile DIR
 //	go run ./integration/bench -restore -records 10000000 -keys 1000000 -rounds 5
 //	go run ./integration/bench -rebalance -broker embedded,real -rounds 5
+//	go run ./integration/bench -idle -seconds 60 -rounds 1
 //
 // The broker is a process of its own; each measurement is another process, which
 // reads a topic that was filled before: first every key once, then keys at random.
@@ -48,6 +49,10 @@
 // of the other one the same. When a batch was appended is its LogAppendTime. The embedded
 // broker writes none: there it is when a reader that waits for it, committed or not, has
 // it.
+//
+// With -idle an instance takes a few events, is left alone for -seconds, and what it uses of
+// a core in as many more is measured: with its state in memory and in Badger, whose
+// directories are closed when nobody has used them for 30 s.
 //
 // Bars are printed with their verdict; a bar that is missed is exit code 3.
 //

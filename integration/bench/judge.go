@@ -59,6 +59,9 @@ func benchOn(ctx context.Context, o *options, kind string, keys int, t *table, s
 	if o.restore {
 		return measureRestore(ctx, o, j, kind, keys, t, stderr)
 	}
+	if o.idle {
+		return measureIdle(ctx, o, j, kind, keys, t, stderr)
+	}
 	if !o.latency {
 		fmt.Fprintf(stderr, "%s, %d keys: filling the input\n", kind, keys)
 		// Behind the last record that is measured there is more, so that nobody runs dry.
@@ -141,7 +144,7 @@ func measureCost(ctx context.Context, o *options, j job, r row, keys int) (measu
 func startClient(ctx context.Context, j job, r row, more ...string) (*process, error) {
 	return startSelf(ctx, append([]string{
 		"client", "-row", r.name, "-broker", j.broker, "-input", j.input, "-prefix", j.prefix,
-		"-workers", strconv.Itoa(j.workers), "-interval", j.interval.String(),
+		"-workers", strconv.Itoa(j.workers), "-interval", j.interval.String(), "-settle", j.settle.String(),
 	}, more...)...)
 }
 

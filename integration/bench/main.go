@@ -43,6 +43,7 @@ type options struct {
 	latency   bool
 	restore   bool
 	rebalance bool
+	idle      bool
 	rate      int
 	seconds   int
 	profile   string
@@ -96,8 +97,9 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.BoolVar(&o.latency, "latency", false, "measure latency, not cost")
 	flags.BoolVar(&o.restore, "restore", false, "measure how fast state is read back, from a changelog of -records records")
 	flags.BoolVar(&o.rebalance, "rebalance", false, "measure for how long partitions stand still that do not move when an instance joins and leaves")
+	flags.BoolVar(&o.idle, "idle", false, "measure what an instance uses while nothing comes")
 	flags.IntVar(&o.rate, "rate", 5000, "of latency and rebalance: events a second")
-	flags.IntVar(&o.seconds, "seconds", 10, "of latency and rebalance: how long a measurement takes, or each third of it, behind 3 seconds")
+	flags.IntVar(&o.seconds, "seconds", 10, "of latency, rebalance and idle: how long a measurement takes, or each third of it, behind 3 seconds, or as long again")
 	flags.StringVar(&o.profile, "profile", "", "directory for profiles of the clients")
 	flags.Uint64Var(&o.seed, "seed", 1, "of the events")
 	flags.BoolVar(&o.zipf, "zipf", false, "keys by Zipf's law, not all alike")
@@ -122,8 +124,14 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 		}
 		o.keys = append(o.keys, n)
 	}
-	if o.restore && o.latency || o.restore && o.rebalance || o.latency && o.rebalance {
-		return nil, errors.New("-restore, -latency and -rebalance are runs of their own")
+	apart := 0
+	for _, chosen := range []bool{o.restore, o.latency, o.rebalance, o.idle} {
+		if chosen {
+			apart++
+		}
+	}
+	if apart > 1 {
+		return nil, errors.New("-restore, -latency, -rebalance and -idle are runs of their own")
 	}
 	if o.records < 1 || o.rounds < 1 || o.workers < 1 || o.rate < 1 || o.seconds < 1 || o.interval < time.Millisecond {
 		return nil, errors.New("-records, -rounds, -workers, -rate and -seconds are at least 1, -interval 1ms")

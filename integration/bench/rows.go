@@ -23,8 +23,9 @@ type job struct {
 	prefix   string // of all topics, groups and ids that the client makes
 	workers  int    // of streamrun
 	interval time.Duration
-	auto     bool        // commit as soon as the last transaction has ended, not by the interval
-	fail     func(error) // told of what sarama could not write
+	settle   time.Duration // of an instance that is idle: before it is measured
+	auto     bool          // commit as soon as the last transaction has ended, not by the interval
+	fail     func(error)   // told of what sarama could not write
 }
 
 func (j *job) output() string { return j.prefix + "-output" }
