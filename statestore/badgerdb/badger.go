@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"time"
+	"sync"
 
 	badger "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -40,6 +40,7 @@ func badgerOptions(dir string, l badger.Logger) badger.Options {
 // badgerDisk is the disk that Badger keeps.
 type badgerDisk struct {
 	dir   string
+	mu    sync.Mutex // is held by rest, wake and close
 	db    *badger.DB // nil while it rests
 	left  []string   // the files as they were left for a rest
 	log   *logger
@@ -212,8 +213,11 @@ func (d *badgerDisk) size() (n int64) {
 	return n + d.sizes.logged
 }
 
-// rest closes Badger, whose compactors look for work twenty times a second each.
+// rest closes Badger, whose compactors look for work twenty times a second each. What it
+// complains of meanwhile is a failure: nothing is under way that closing breaks off.
 func (d *badgerDisk) rest() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.committed()
 	closed := make(chan error, 1)
 	go func(db *badger.DB) { closed <- db.Close() }(d.db)
@@ -221,27 +225,33 @@ func (d *badgerDisk) rest() error {
 	var err error
 	select {
 	case err = <-closed:
-	case <-d.log.broken: // as in close
+	case <-d.log.broken: // it tries for ever
 	}
-	if err = errors.Join(err, d.log.failure()); err == nil {
-		d.left, err = listing(d.dir)
-	}
-	return err
+	d.left, _ = listing(d.dir) // without one, wake looks closer
+	return errors.Join(err, d.log.failure())
 }
 
-// wake opens what rest closed. The lock of the directory was held meanwhile, so nobody
-// has written there, and the tables need not be read whole again.
+// wake opens what rest closed. Its tables are read whole only where they are not as they
+// were left: the lock of the directory was held meanwhile.
 func (d *badgerDisk) wake() error {
-	files, err := listing(d.dir)
-	if err != nil {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.log.failure(); err != nil {
 		return err
 	}
-	if !slices.Equal(files, d.left) {
-		return fmt.Errorf("%w: somebody else has changed its files: they were %q and are %q", ErrDamaged, d.left, files)
+	files, err := listing(d.dir)
+	if err == nil && (files == nil || !slices.Equal(files, d.left)) {
+		err = verify(d.dir)
+	}
+	if err != nil {
+		return err
 	}
 	woken, _, err := openBadger(d.dir, d.log)
 	if err != nil {
 		return err
+	}
+	if woken.last != d.last {
+		return errors.Join(fmt.Errorf("%w: it ended with transaction %d, and ends with %d", ErrDamaged, d.last, woken.last), woken.db.Close())
 	}
 	d.db = woken.db
 	return nil
@@ -262,18 +272,23 @@ func listing(dir string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		files[i] = fmt.Sprintf("%s, %d bytes, %s", e.Name(), info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano))
+		files[i] = fmt.Sprint(e.Name(), info.Size(), info.ModTime().UnixNano())
 	}
 	return files, nil
 }
 
 func (d *badgerDisk) close() error {
-	d.committed()
-	if err := d.log.failure(); err != nil || d.db == nil {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.log.failure(); err != nil {
 		// Badger tries for ever to write its memtables, also while it closes. The files
 		// stay open until the process ends.
 		return err
 	}
+	if d.db == nil {
+		return nil
+	}
+	d.committed()
 	d.log.stop()
 	return d.db.Close()
 }

@@ -187,6 +187,7 @@ func (db *DB) Scan(prefix []byte, f func(key, row []byte) error) error {
 		db.mu.Lock()
 		defer db.mu.Unlock()
 		db.scans--
+		db.idle = 0
 	}()
 
 	key, row, ok, err := s.next()
@@ -225,7 +226,11 @@ func (db *DB) use() error {
 	if db.err != nil || !db.resting {
 		return db.err
 	}
-	if err := db.disk.wake(); err != nil {
+	err := db.options.room(db.dir)
+	if err == nil {
+		err = db.disk.wake()
+	}
+	if err != nil {
 		return db.fail(fmt.Errorf("badgerdb: opening %s again after a rest: %w", db.dir, err))
 	}
 	db.resting = false
@@ -317,7 +322,12 @@ func (db *DB) shut(err error) error {
 	case <-db.ended:
 	case <-db.broken: // the flusher may wait for Badger, which tries for ever
 	}
-	err = errors.Join(err, db.disk.close(), unlock(db.lock))
+	err = errors.Join(err, db.disk.close())
+	select {
+	case <-db.broken: // Badger goes on in there until the process ends
+	default:
+		err = errors.Join(err, unlock(db.lock))
+	}
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	db.err = ErrClosed

@@ -1,7 +1,7 @@
 package badgerdb
 
-// A disk keeps rows where they outlive the process. get, committed, rest and wake are
-// called under the lock of the DB, write by its flusher alone.
+// A disk keeps rows where they outlive the process. get, committed and wake are called
+// under the lock of the DB, write and rest by its flusher alone.
 type disk interface {
 	// get appends the row of the key to dst, or reports that there is none.
 	get(key, dst []byte) (row []byte, ok bool, err error)
@@ -14,8 +14,8 @@ type disk interface {
 	scan(prefix []byte) scanner
 	// size returns about how many bytes the rows take.
 	size() int64
-	// rest gives back what a disk takes that nobody uses: no scan goes on, and wake is
-	// called before anything but committed and close.
+	// rest gives back what a disk takes that nobody uses: no scan goes on, and wake comes
+	// before anything else but close. wake waits for a rest that is under way.
 	rest() error
 	wake() error
 	close() error

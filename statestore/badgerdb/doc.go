@@ -71,12 +71,16 @@
 //
 // A disk that nobody uses rests: after 30 ticks without a write, and without a read that
 // memory cannot answer, Badger is closed, since its compactors look for work all the time,
-// 0.3 % of a core for each directory; what comes next opens it again. The lock of the
-// directory is held all along, so the tables are not read whole at a waking, which would
-// take as long as a start; files that are not as they were left are damage.
+// 0.3 % of a core for each directory. What comes next opens it again. The lock of the
+// directory is held all along, so the tables are read whole at a waking only where names,
+// sizes or times of the files are not as they were left; the last transaction has to be the
+// one that it was. A disk that is nearly full does not rest, and neither does one where the
+// lock is none.
 //
 // Values never go to Badger's value log (MaxRow), its garbage collection never runs,
 // and there are no expiring keys: most of Badger's known losses need one of these.
 //
-// A full disk can end the process: Badger writes its log through a memory map.
+// A full disk can end the process: Badger writes its log through a memory map. After a
+// failure in its background Badger goes on trying; the lock is then held until the process
+// ends, so that nobody opens the directory beside it.
 package badgerdb

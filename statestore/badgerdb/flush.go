@@ -94,25 +94,6 @@ func (f *flusher) flush() error {
 	return err
 }
 
-// restAfter is for how many ticks nobody uses a disk that is then closed until somebody
-// does: half a minute. What is read from memory does not use it.
-const restAfter = 30
-
-// rest counts a tick.
-func (f *flusher) rest() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.idle++; f.idle < restAfter || f.resting || f.scans > 0 || f.err != nil {
-		return f.err
-	}
-	f.resting = true
-	if err := f.disk.rest(); err != nil {
-		signal(f.progress)
-		return f.fail(fmt.Errorf("badgerdb: closing %s for a rest: %w", f.dir, err))
-	}
-	return nil
-}
-
 // write writes entries in groups, and where they stand with the last of them.
 func (f *flusher) write(list []*entry, s *stand) error {
 	for {

@@ -31,7 +31,8 @@ type Options struct {
 	// Now reads the wall clock. nil means the machine's.
 	Now func() time.Time
 
-	wrap func(disk) disk // of tests: puts faults before the disk
+	wrap func(disk) disk    // of tests: puts faults before the disk
+	room func(string) error // of tests: takes the place of room
 }
 
 // flushInterval is how long a committed row waits for the disk.
@@ -46,6 +47,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now //nolint:forbidigo // the directory's age is in wall time, and this is the shell
+	}
+	if o.room == nil {
+		o.room = room
 	}
 	if o.wrap == nil {
 		o.wrap = func(d disk) disk { return d }

@@ -4,11 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	badger "github.com/dgraph-io/badger/v4"
 
 	"github.com/streamrun/streamrun/statestore"
 )
@@ -21,12 +28,20 @@ type rested struct {
 	dir   string
 	ticks chan time.Time
 	clock *clock
+	full  atomic.Bool // there is no room
 }
+
+var errFull = fmt.Errorf("%w in a test", syscall.ENOSPC)
 
 func openRested(t *testing.T, dir string) *rested {
 	t.Helper()
 	r := &rested{t: t, dir: dir, ticks: make(chan time.Time), clock: new(clock)}
-	r.DB = mustOpen(t, dir, Options{Ticks: r.ticks, Now: r.clock.now, MemoryBytes: 1000, RestoreBytes: 1000})
+	r.DB = mustOpen(t, dir, Options{Ticks: r.ticks, Now: r.clock.now, MemoryBytes: 1000, RestoreBytes: 1000, room: func(string) error {
+		if r.full.Load() {
+			return errFull
+		}
+		return nil
+	}})
 	return r
 }
 
@@ -70,6 +85,7 @@ func (r *rested) get(key string) {
 func TestADiskThatNobodyUsesRests(t *testing.T) {
 	t.Parallel()
 	r := filled(t)
+	number := r.disk.(*badgerDisk).last
 	uses := []struct {
 		what  string
 		use   func()
@@ -77,6 +93,7 @@ func TestADiskThatNobodyUsesRests(t *testing.T) {
 	}{
 		{"a read from memory", func() { r.get("b") }, false},
 		{"a read from the disk", func() { r.get("a"); r.get("b") }, true},
+		{"another one", func() { r.get("a"); r.get("b") }, true},
 		{"a write", func() {
 			apply(t, r.DB, "c", []byte("c of few bytes"), 3)
 			if err := r.Flush(); err != nil {
@@ -103,6 +120,10 @@ func TestADiskThatNobodyUsesRests(t *testing.T) {
 		if r.closed() == u.wakes {
 			t.Errorf("after %s it rests too soon", u.what)
 		}
+		r.get("b")
+	}
+	if got := r.disk.(*badgerDisk).last; got != number+1 {
+		t.Errorf("the last transaction is %d, want %d", got, number+1)
 	}
 	// Close writes how far the rows are complete in any case.
 	r.tick(restAfter)
@@ -131,6 +152,10 @@ func TestARestWaits(t *testing.T) {
 		}
 		return nil
 	})
+	r.tick(restAfter - 1)
+	if r.closed() {
+		t.Error("it rests too soon after a scan")
+	}
 	r.tick(1)
 	if err != nil || !r.closed() {
 		t.Errorf("it does not rest when the scan has ended, %v", err)
@@ -171,12 +196,17 @@ func TestARestFromWhichOtherFilesWake(t *testing.T) {
 			}
 			return os.Truncate(tables[0], 100)
 		},
-		"opened": func(rows, _ string) error {
-			other, _, err := openBadger(rows, newLogger())
+		"flipped": func(rows, _ string) error { // a length, at which Badger would end the process
+			tables, err := filepath.Glob(filepath.Join(rows, "*.sst"))
+			if err != nil || len(tables) == 0 {
+				return fmt.Errorf("tables %v, %w", tables, err)
+			}
+			b, err := os.ReadFile(tables[0])
 			if err != nil {
 				return err
 			}
-			return other.close()
+			b[len(b)-4] ^= 0x40
+			return os.WriteFile(tables[0], b, 0o600)
 		},
 	}
 	for name, damage := range damages {
@@ -213,7 +243,7 @@ func TestARestFromWhichOtherFilesWake(t *testing.T) {
 					t.Errorf("Close: %v", err)
 				}
 				again := openRested(t, r.dir)
-				if err := again.Refused(); name != "lost" && !errors.Is(err, ErrDamaged) || len(again.Positions()) > 0 {
+				if err := again.Refused(); !errors.Is(err, ErrDamaged) || len(again.Positions()) > 0 {
 					t.Errorf("refused %v, positions %v", err, again.Positions())
 				}
 				if err := again.Close(); err != nil {
@@ -224,40 +254,243 @@ func TestARestFromWhichOtherFilesWake(t *testing.T) {
 	}
 }
 
+// Files that only look different are read whole, and used.
+func TestARestFromWhichTheSameFilesWake(t *testing.T) {
+	t.Parallel()
+	for name, touch := range map[string]func(rows string) error{
+		"touched": func(rows string) error {
+			return os.Chtimes(filepath.Join(rows, badger.ManifestFilename), time.Time{}, time.Unix(1, 0))
+		},
+		"with another": func(rows string) error { return os.WriteFile(filepath.Join(rows, ".DS_Store"), []byte("x"), 0o600) },
+		"opened": func(rows string) error {
+			other, _, err := openBadger(rows, newLogger())
+			if err != nil {
+				return err
+			}
+			return other.close()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := filled(t)
+			r.tick(restAfter)
+			if err := touch(filepath.Join(r.dir, rowsName)); err != nil {
+				t.Fatal(err)
+			}
+			r.get("a")
+			if err := r.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // A waking that fails for the machine's sake does not cost the directory.
 func TestARestThatCannotEnd(t *testing.T) {
 	t.Parallel()
+	for name, prevent := range map[string]func(r *rested) (allow func() error, text string){
+		"another has it open": func(r *rested) (func() error, string) {
+			other, _, err := openBadger(filepath.Join(r.dir, rowsName), newLogger())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return other.close, "Cannot acquire directory lock"
+		},
+		"no room": func(r *rested) (func() error, string) {
+			r.full.Store(true)
+			return func() error { return nil }, errFull.Error()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := filled(t)
+			r.tick(restAfter)
+			allow, text := prevent(r)
+			for range 2 {
+				if _, err := r.Get([]byte("a")); err == nil || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "again after a rest") || !strings.Contains(err.Error(), text) {
+					t.Errorf("a read: %v", err)
+				}
+			}
+			if err := allow(); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Close(); err == nil || !strings.Contains(err.Error(), text) {
+				t.Errorf("Close: %v", err)
+			}
+			r = openRested(t, r.dir)
+			if err := r.Refused(); err != nil {
+				t.Errorf("refused: %v", err)
+			}
+			r.get("a")
+			if err := r.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestADiskThatIsFullDoesNotRest(t *testing.T) {
+	t.Parallel()
 	r := filled(t)
-	r.tick(restAfter)
-	r.disk.(*badgerDisk).dir = filepath.Join(r.dir, lockName) // ENOTDIR
-	for range 2 {
-		if _, err := r.Get([]byte("a")); err == nil || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "again after a rest") {
-			t.Errorf("a read: %v", err)
-		}
-	}
-	if err := r.Close(); err == nil {
-		t.Error("Close does not say why the DB failed")
-	}
-	r = openRested(t, r.dir)
-	if err := r.Refused(); err != nil {
-		t.Errorf("refused: %v", err)
+	r.full.Store(true)
+	r.tick(2 * restAfter)
+	if r.closed() {
+		t.Error("it rests")
 	}
 	r.get("a")
+	r.full.Store(false)
+	r.tick(restAfter)
+	if !r.closed() {
+		t.Error("it does not rest when there is room")
+	}
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// A disk that fails while it is closed for a rest fails the DB, and nothing waits for it.
+// Badger tries for ever to close a directory that it cannot write to. The DB fails,
+// nothing waits, and nobody gets the directory before Badger has done with it.
 func TestARestThatFails(t *testing.T) {
 	t.Parallel()
 	r := filled(t)
-	r.disk.(*badgerDisk).log.complain("no space", nil)
+	rows, away := filepath.Join(r.dir, rowsName), filepath.Join(r.dir, "away")
+	if err := os.Rename(rows, away); err != nil {
+		t.Fatal(err)
+	}
 	r.tick(restAfter)
 	for _, err := range []error{r.Apply(nil, nil), r.Flush(), r.Close()} {
-		if err == nil || !strings.Contains(err.Error(), "no space") {
+		if err == nil || !strings.Contains(err.Error(), "in the background") {
 			t.Errorf("got: %v", err)
 		}
+	}
+	if _, err := Open(r.dir, Options{}); err == nil || !strings.Contains(err.Error(), "open already") {
+		t.Errorf("Open beside a Badger that goes on: %v", err)
+	}
+	if err := os.Rename(away, rows); err != nil { // lets it end
+		t.Fatal(err)
+	}
+}
+
+// slowRest is a disk whose rest waits, and then fails.
+type slowRest struct {
+	disk
+	begun, end chan struct{}
+}
+
+func (s *slowRest) rest() error {
+	close(s.begun)
+	<-s.end
+	return errBroken
+}
+
+// While a disk goes to rest, what memory can do goes on, and what cannot is told how it
+// ends.
+func TestARestIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := &slowRest{begun: make(chan struct{}), end: make(chan struct{})}
+	ticks := make(chan time.Time)
+	db := mustOpen(t, t.TempDir(), Options{Ticks: ticks, wrap: func(d disk) disk { s.disk = d; return s }})
+	db.Live()
+	apply(t, db, "a", []byte("1"), 1)
+	if err := db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for range restAfter {
+		ticks <- time.Time{}
+	}
+	<-s.begun
+	apply(t, db, "a", []byte("2"), 2)
+	if row, err := db.Get([]byte("a")); err != nil || string(row) != "2" || db.Bytes() == 0 {
+		t.Errorf("a is %q, %v, of %d bytes", row, err, db.Bytes())
+	}
+	ended := make(chan error)
+	go func() { ended <- db.Flush() }()
+	close(s.end)
+	if err := <-ended; !errors.Is(err, errBroken) {
+		t.Errorf("Flush: %v", err)
+	}
+	if err := db.Close(); !errors.Is(err, errBroken) {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+// An owner, ticks without a pause and readers, all at once.
+func TestRestsBesideEverything(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(*seed, 1))
+	r := openRested(t, filepath.Join(t.TempDir(), "db"))
+	r.Live()
+	var beside sync.WaitGroup
+	stop := make(chan struct{})
+	beside.Go(func() {
+		for {
+			select {
+			case r.ticks <- time.Time{}:
+			case <-stop:
+				return
+			}
+		}
+	})
+	beside.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				r.Bytes()
+				r.AsOf()
+				runtime.Gosched()
+			}
+		}
+	})
+	rows := map[string]string{}
+	check := func(i int, key string, row []byte) {
+		if string(row) != rows[key] {
+			t.Fatalf("seed %d, step %d: %s is %.20q, want %.20q", *seed, i, key, row, rows[key])
+		}
+	}
+	for i := range 2000 {
+		key := fmt.Sprint("k", random.IntN(50))
+		var err error
+		switch random.IntN(20) {
+		case 0:
+			err = r.Flush()
+		case 1:
+			seen := 0
+			err = r.Scan(nil, func(k, row []byte) error { seen++; check(i, string(k), row); return nil })
+			if seen != len(rows) {
+				t.Fatalf("seed %d, step %d: %d rows, want %d", *seed, i, seen, len(rows))
+			}
+		case 2:
+			delete(rows, key)
+			err = r.Apply([]statestore.Put{{Key: []byte(key)}}, []statestore.Position{{Topic: "t", Offset: int64(i)}})
+		case 3, 4, 5:
+			rows[key] = fmt.Sprintf("%d%100s", i, "")
+			err = r.Apply([]statestore.Put{{Key: []byte(key), Row: []byte(rows[key])}}, []statestore.Position{{Topic: "t", Offset: int64(i)}})
+		default:
+			var row []byte
+			row, err = r.Get([]byte(key))
+			check(i, key, row)
+		}
+		if err != nil {
+			t.Fatalf("seed %d, step %d: %v", *seed, i, err)
+		}
+	}
+	close(stop)
+	beside.Wait()
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r = openRested(t, r.dir)
+	for key := range rows {
+		row, err := r.Get([]byte(key))
+		if err != nil || r.Refused() != nil {
+			t.Fatalf("opened again: %v, refused %v", err, r.Refused())
+		}
+		check(2000, key, row)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

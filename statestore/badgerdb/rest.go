@@ -1,0 +1,32 @@
+package badgerdb
+
+import "fmt"
+
+// restAfter is for how many ticks nobody uses a disk that is then closed until somebody
+// does: half a minute. What is read from memory does not use it.
+const restAfter = 30
+
+// restRoom is how many bytes have to be free for a rest and its end. Badger writes through
+// memory maps, and where there is no space for one the process ends.
+const restRoom = 64 << 20
+
+// rest counts a tick, and closes a disk that nobody uses. Nobody waits for it but who wants
+// to use the disk.
+func (f *flusher) rest() error {
+	f.mu.Lock()
+	f.idle++
+	rests := f.idle >= restAfter && !f.resting && f.scans == 0 && f.err == nil && f.options.room(f.dir) == nil
+	f.resting = f.resting || rests
+	f.mu.Unlock()
+	if !rests {
+		return nil
+	}
+	err := f.disk.rest()
+	if err == nil {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	signal(f.progress)
+	return f.fail(fmt.Errorf("badgerdb: closing %s for a rest: %w", f.dir, err))
+}
