@@ -68,7 +68,7 @@ func openBadger(dir string, l *logger) (d *badgerDisk, found *stand, err error) 
 		found, err = d.load()
 	}
 	if err != nil {
-		return nil, nil, errors.Join(err, db.Close())
+		return nil, nil, errors.Join(err, d.close())
 	}
 	return d, found, nil
 }
@@ -213,22 +213,13 @@ func (d *badgerDisk) size() (n int64) {
 	return n + d.sizes.logged
 }
 
-// rest closes Badger, whose compactors look for work twenty times a second each. What it
-// complains of meanwhile is a failure: nothing is under way that closing breaks off.
+// rest closes Badger, whose compactors look for work twenty times a second each.
 func (d *badgerDisk) rest() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.committed()
-	closed := make(chan error, 1)
-	go func(db *badger.DB) { closed <- db.Close() }(d.db)
-	d.db = nil
-	var err error
-	select {
-	case err = <-closed:
-	case <-d.log.broken: // it tries for ever
-	}
+	err := d.shut()
 	d.left, _ = listing(d.dir) // without one, wake looks closer
-	return errors.Join(err, d.log.failure())
+	return err
 }
 
 // wake opens what rest closed. Its tables are read whole only where they are not as they
@@ -246,13 +237,15 @@ func (d *badgerDisk) wake() error {
 	if err != nil {
 		return err
 	}
-	woken, _, err := openBadger(d.dir, d.log)
+	trial := newLogger() // what keeps it from opening is no failure of one that is open
+	woken, _, err := openBadger(d.dir, trial)
 	if err != nil {
 		return err
 	}
 	if woken.last != d.last {
-		return errors.Join(fmt.Errorf("%w: it ended with transaction %d, and ends with %d", ErrDamaged, d.last, woken.last), woken.db.Close())
+		return errors.Join(fmt.Errorf("%w: it ended with transaction %d, and ends with %d", ErrDamaged, d.last, woken.last), woken.close())
 	}
+	trial.passOn(d.log)
 	d.db = woken.db
 	return nil
 }
@@ -280,17 +273,27 @@ func listing(dir string) ([]string, error) {
 func (d *badgerDisk) close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.log.failure(); err != nil {
-		// Badger tries for ever to write its memtables, also while it closes. The files
-		// stay open until the process ends.
+	return d.shut()
+}
+
+// shut closes Badger, if it is open. mu is held. Badger tries for ever to write its
+// memtables, also while it closes: after a complaint nobody waits for it, and its files
+// stay open until the process ends. Nothing that it does is broken off by closing, so
+// there is no complaint that is none.
+func (d *badgerDisk) shut() error {
+	if err := d.log.failure(); err != nil || d.db == nil {
 		return err
 	}
-	if d.db == nil {
-		return nil
-	}
 	d.committed()
-	d.log.stop()
-	return d.db.Close()
+	closed := make(chan error, 1)
+	go func(db *badger.DB) { closed <- db.Close() }(d.db)
+	d.db = nil
+	var err error
+	select {
+	case err = <-closed:
+	case <-d.log.broken:
+	}
+	return errors.Join(err, d.log.failure())
 }
 
 type badgerScanner struct {

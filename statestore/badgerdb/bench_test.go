@@ -88,7 +88,7 @@ func BenchmarkReadModifyWrite(b *testing.B) {
 					b.Fatal(err)
 				}
 				fill(b, db, n)
-				db.Live()
+				db.Live(nil)
 				next := keys(kind, n)
 				measure(b, func(n int) {
 					work(b, db, next, n)

@@ -125,7 +125,7 @@ func TestConformance(t *testing.T) {
 			p.Open = func() (statestore.Backend, error) {
 				b, err := open()
 				if err == nil {
-					b.(*DB).Live()
+					b.(*DB).Live(nil)
 				}
 				return b, err
 			}
@@ -141,7 +141,7 @@ func TestConformance(t *testing.T) {
 			p.Open = func() (statestore.Backend, error) {
 				b, err := open()
 				if err == nil {
-					b.(*DB).Live()
+					b.(*DB).Live(nil)
 				}
 				return b, err
 			}

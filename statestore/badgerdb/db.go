@@ -31,17 +31,17 @@ type DB struct {
 	dir     string
 	lock    *os.File
 	disk    disk
-	broken  <-chan struct{}
+	failed  *logger // of the disk, when it fails in the background
 	refused error
 
 	positions []statestore.Position // also guarded by mu where they change
 
 	mu       sync.Mutex // guards the rest
 	rows     memory
-	flushing []*entry // that the flush under way began with
-	moved    bool     // positions changed since the last checkpoint
-	live     bool
-	trailing bool // CaughtUp was called
+	flushing []*entry         // that the flush under way began with
+	moved    bool             // positions changed since the last checkpoint
+	owned    func() time.Time // see Live; nil: it was not called
+	trailing bool             // CaughtUp was called
 	bounds   bounds
 	renew    bool      // the next flush writes a checkpoint in any case
 	wall     time.Time // as of which the positions were the ends of the changelogs
@@ -62,7 +62,7 @@ type DB struct {
 
 func newDB(dir string, o Options, f *os.File, d *badgerDisk) *DB {
 	db := &DB{
-		options: o, dir: dir, lock: f, disk: o.wrap(d), broken: d.log.broken,
+		options: o, dir: dir, lock: f, disk: o.wrap(d), failed: d.log,
 		rows: newMemory(), bounds: o.bounds(false),
 		kick: make(chan struct{}, 1), progress: make(chan struct{}, 1),
 		stop: make(chan struct{}), ended: make(chan struct{}),
@@ -77,10 +77,15 @@ func (db *DB) Refused() error { return db.refused }
 
 // Live ends the restore: the rows are complete up to the ends of the changelogs, and
 // from now on they are on disk a second after their Apply. The restore must have read
-// to the ends as they were after Open.
-func (db *DB) Live() {
+// to the ends as they were after Open. owned returns the last time of which it is known
+// that nobody else wrote the changelogs, since the restore or before it; nil is for those
+// that nobody else ever writes. Any goroutine may call it, until Close has returned.
+func (db *DB) Live(owned func() time.Time) {
+	if owned == nil {
+		owned = db.options.Now
+	}
 	db.mu.Lock()
-	db.live, db.bounds = true, db.options.bounds(true)
+	db.owned, db.bounds = owned, db.options.bounds(true)
 	db.mu.Unlock()
 	signal(db.kick)
 }
@@ -142,6 +147,9 @@ func (db *DB) Apply(puts []statestore.Put, positions []statestore.Position) erro
 		}
 	}
 	db.mu.Lock()
+	if db.err == nil {
+		db.err = db.failed.failure() // the flusher may wait for a disk that it waits for in vain
+	}
 	for db.err == nil && db.rows.pinned > db.bounds.wait {
 		db.mu.Unlock()
 		signal(db.kick)
@@ -292,11 +300,11 @@ func (db *DB) Flush() error {
 func (db *DB) wait() {
 	select {
 	case <-db.progress:
-	case <-db.broken:
+	case <-db.failed.broken:
 		db.mu.Lock()
 		defer db.mu.Unlock()
 		if db.err == nil {
-			db.err = errors.New("badgerdb: the disk failed in the background")
+			db.err = db.failed.failure()
 		}
 	}
 }
@@ -320,11 +328,11 @@ func (db *DB) shut(err error) error {
 	close(db.stop)
 	select {
 	case <-db.ended:
-	case <-db.broken: // the flusher may wait for Badger, which tries for ever
+	case <-db.failed.broken: // the flusher may wait for Badger, which tries for ever
 	}
 	err = errors.Join(err, db.disk.close())
 	select {
-	case <-db.broken: // Badger goes on in there until the process ends
+	case <-db.failed.broken: // Badger goes on in there until the process ends
 	default:
 		err = errors.Join(err, unlock(db.lock))
 	}
@@ -341,6 +349,10 @@ func (db *DB) Condemn(why error) error {
 	db.mu.Lock()
 	if db.err == nil {
 		db.err = why // nothing more is written
+	}
+	if errors.Is(db.err, ErrClosed) {
+		db.mu.Unlock()
+		return ErrClosed
 	}
 	err := condemn(filepath.Join(db.dir, rowsName), why)
 	db.mu.Unlock()

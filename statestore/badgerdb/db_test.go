@@ -2,11 +2,13 @@ package badgerdb
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -65,7 +67,7 @@ func TestFlushesOnTicksWhenLive(t *testing.T) {
 	if len(g.wrote) > 0 {
 		t.Error("a restore is flushed by a tick")
 	}
-	db.Live()
+	db.Live(nil)
 	g.let <- struct{}{}
 	<-g.wrote
 	if err := db.Flush(); err != nil { // has nothing left to write
@@ -96,7 +98,7 @@ func TestApplyDoesNotWaitForTheDisk(t *testing.T) {
 	db := mustOpen(t, dir, Options{Ticks: noTicks(), wrap: g.wrap})
 	apply(t, db, "s1", []byte("1"), 1)
 	apply(t, db, "s2", []byte("1"), 2)
-	db.Live()
+	db.Live(nil)
 	first := <-g.wrote // it is in the disk now
 	apply(t, db, "s1", []byte("2"), 3)
 	apply(t, db, "s2", nil, 4)
@@ -193,7 +195,7 @@ func TestWallTimeOfTheCheckpoint(t *testing.T) {
 	c.advance(time.Hour)
 	put(1)
 	expect("a restore into an empty directory", 0)
-	db.Live()
+	db.Live(nil)
 	put(2)
 	expect("live", time.Hour)
 	c.advance(time.Hour)
@@ -227,6 +229,40 @@ func TestWallTimeOfTheCheckpoint(t *testing.T) {
 	db = mustOpen(t, dir, o)
 	if err := db.Refused(); err != nil {
 		t.Errorf("a directory that was refused is not refused again: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Of a task that may be another's meanwhile, the age stands still.
+func TestWallTimeIsWhatTheOwnerKnows(t *testing.T) {
+	t.Parallel()
+	dir, ticks, c := t.TempDir(), make(chan time.Time), new(clock)
+	var known clock
+	db := mustOpen(t, dir, Options{Ticks: ticks, Now: c.now, Origin: sampleOrigin()})
+	known.advance(time.Minute)
+	db.Live(known.now)
+	apply(t, db, "s", []byte("1"), 1)
+	if err := db.Flush(); err != nil || db.AsOf() != known.now() {
+		t.Errorf("as of %v, %v", db.AsOf(), err)
+	}
+	known.advance(time.Minute)
+	as := known.now()
+	ticks <- time.Time{}
+	if err := db.Flush(); err != nil || db.AsOf() != as {
+		t.Errorf("later: as of %v, %v", db.AsOf(), err)
+	}
+	known.ms.Store(0) // nobody knows any more
+	c.advance(10 * time.Hour)
+	apply(t, db, "s", []byte("2"), 2)
+	ticks <- time.Time{}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = mustOpen(t, dir, Options{Ticks: ticks, Origin: sampleOrigin(), Now: known.now})
+	if db.Refused() != nil || db.AsOf() != as {
+		t.Errorf("opened again: as of %v, refused %v", db.AsOf(), db.Refused())
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
@@ -318,6 +354,56 @@ func TestMachineErrorsKeepTheDirectory(t *testing.T) {
 	defer db.Close()
 	if err := db.Refused(); err != nil || len(db.Positions()) != 1 {
 		t.Errorf("refused %v, positions %v", err, db.Positions())
+	}
+}
+
+// What a damaged row says is not taken for an error of the machine.
+func TestDamageMayQuoteAnything(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := mustOpen(t, dir, Options{Ticks: noTicks()})
+	apply(t, db, "s", []byte("x"), 1)
+	if err := db.Condemn(fmt.Errorf("row %q: %w", syscall.EACCES.Error(), ErrDamaged)); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Condemn(errors.New("again")); !errors.Is(err, ErrClosed) {
+		t.Errorf("Condemn of a closed DB: %v", err)
+	}
+	db = mustOpen(t, dir, Options{Ticks: noTicks()})
+	if err := db.Refused(); !errors.Is(err, ErrDamaged) {
+		t.Errorf("refused: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A full disk, or one that Badger cannot write to while it closes, is an error.
+func TestADiskThatTakesNothing(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "db")
+	full := func(string) error { return syscall.ENOSPC }
+	if _, err := Open(dir, Options{room: full}); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Open without room: %v", err)
+	}
+	db := mustOpen(t, dir, Options{Ticks: noTicks()})
+	apply(t, db, "s", []byte("x"), 1)
+	if err := db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	rows, away := filepath.Join(dir, rowsName), filepath.Join(dir, "away")
+	db.wall = db.options.Now().Add(time.Hour) // nothing is left to write
+	if err := os.Rename(rows, away); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err == nil || !strings.Contains(err.Error(), "in the background") {
+		t.Errorf("Close: %v", err)
+	}
+	if _, err := Open(dir, Options{}); err == nil || !strings.Contains(err.Error(), "open already") {
+		t.Errorf("Open beside a Badger that goes on: %v", err)
+	}
+	if err := os.Rename(away, rows); err != nil { // lets it end
+		t.Fatal(err)
 	}
 }
 

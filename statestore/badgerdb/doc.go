@@ -6,7 +6,7 @@
 //	if err := db.Refused(); err != nil { log } // the directory was of no use
 //	from := db.Positions()                      // the restore starts here
 //	... db.Apply(rows, positions) ...
-//	db.Live()                                   // the restore is complete
+//	db.Live(owned)                              // the restore is complete
 //
 // Where the restore shows that the rows are wrong, Condemn has the next Open start
 // empty.
@@ -27,7 +27,10 @@
 //
 //	DIR/lock        held while a process has it open
 //	DIR/rows/       Badger's files; the directory format, 1, is the external number in MANIFEST
-//	DIR/rows/stand  a copy of the stand, for Peek; nothing else reads it
+//	DIR/rows/stand  a copy of the stand, for Peek; nothing else reads it (stand.new: it is
+//	                being written)
+//	DIR/rows/condemned
+//	                why the rows are not to be opened again
 //	DIR/refused/    rows on their way out
 //
 // Badger's entries; the first byte of a key is the kind, numbers are big endian:
@@ -52,7 +55,8 @@
 //     checkpoint on and ends with the same rows.
 //  3. The wall time of a checkpoint is a time at which its positions were the ends of
 //     the changelogs, or before that. So it stands still during a restore, but for what
-//     CaughtUp says.
+//     CaughtUp says, and where nobody knows any more that the task is this process's: a
+//     process that was suspended for a day finds out by asking, not by its clock.
 //  4. A row that is not on disk is pinned in memory; what is pinned is bounded.
 //  5. A DB that failed takes and gives nothing more.
 //
@@ -74,8 +78,8 @@
 // 0.3 % of a core for each directory. What comes next opens it again. The lock of the
 // directory is held all along, so the tables are read whole at a waking only where names,
 // sizes or times of the files are not as they were left; the last transaction has to be the
-// one that it was. A disk that is nearly full does not rest, and neither does one where the
-// lock is none.
+// one that it was. A disk that is nearly full neither rests nor is opened, and where free
+// space is not known, or the lock is none, nothing rests.
 //
 // Values never go to Badger's value log (MaxRow), its garbage collection never runs,
 // and there are no expiring keys: most of Badger's known losses need one of these.

@@ -21,7 +21,7 @@ func (db *DB) start() {
 			select {
 			case <-ticks:
 				db.mu.Lock()
-				ticked = db.live || db.trailing
+				ticked = db.owned != nil || db.trailing
 				db.mu.Unlock()
 				if !ticked {
 					continue
@@ -49,9 +49,16 @@ type flusher struct {
 // checkpoint, since the restore that starts there writes it again.
 func (f *flusher) flush() error {
 	f.mu.Lock()
+	owned := f.owned
+	f.mu.Unlock()
+	var at time.Time
+	if owned != nil {
+		at = owned()
+	}
+	f.mu.Lock()
 	asked := f.asked
-	if f.live {
-		f.wall = f.options.Now()
+	if at.After(f.wall) {
+		f.wall = at
 	}
 	// An old checkpoint is written anew while its positions are known to have been the
 	// ends since.

@@ -53,7 +53,7 @@ func child(dir string) error {
 	fmt.Fprintln(os.Stdout, "open", s.from(db))
 	for n := s.from(db); ; n++ {
 		if n%100 == 50 {
-			db.Live()
+			db.Live(nil)
 		}
 		fmt.Fprintln(os.Stdout, "applying", n)
 		if err := s.apply(db, n); err != nil {

@@ -11,9 +11,9 @@ import (
 type logger struct {
 	broken chan struct{} // closed by the first complaint
 
-	mu      sync.Mutex // guards the rest
-	err     error
-	stopped bool
+	mu  sync.Mutex // guards the rest
+	err error
+	to  *logger // takes what is said; nil: this one does
 }
 
 func newLogger() *logger { return &logger{broken: make(chan struct{})} }
@@ -25,17 +25,23 @@ func (l *logger) failure() error {
 	return l.err
 }
 
-// stop ignores what is said from now on: work that is broken off by closing.
-func (l *logger) stop() {
+// passOn has another one take what was and is said.
+func (l *logger) passOn(to *logger) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.stopped = true
+	if l.to = to; l.err != nil {
+		to.complain("%w", []any{l.err})
+	}
 }
 
 func (l *logger) complain(format string, args []any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err != nil || l.stopped {
+	if l.to != nil {
+		l.to.complain(format, args)
+		return
+	}
+	if l.err != nil {
 		return
 	}
 	l.err = fmt.Errorf("badgerdb: in the background: "+format, args...)

@@ -20,7 +20,7 @@ const (
 // Open opens the directory of one task and makes it where there is none. One process
 // has it open at a time. What it holds is used if it is whole and of o.Origin; else
 // it is removed, the DB is empty, and Refused says why. An error is one of the
-// machine: no access, another owner, no space, too many files.
+// machine: no access, another owner, less than 32 MiB free, too many files.
 func Open(dir string, o Options) (*DB, error) {
 	o = o.withDefaults()
 	fail := func(err error) (*DB, error) {
@@ -34,7 +34,10 @@ func Open(dir string, o Options) (*DB, error) {
 		return fail(err)
 	}
 	if err := lock(f); err != nil {
-		return fail(errors.Join(fmt.Errorf("it is open already; close it there or take another directory: %w", err), f.Close()))
+		return fail(errors.Join(fmt.Errorf("it is open already: close it there, take another directory, or end the process if its disk has failed: %w", err), f.Close()))
+	}
+	if err := o.room(dir); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return fail(errors.Join(err, unlock(f)))
 	}
 	d, found, refused, err := openOrReplace(dir, o)
 	if err != nil {
@@ -117,8 +120,11 @@ func removeUnborn(dir string) error {
 }
 
 // machine reports whether an error says nothing about the directory. Badger wraps
-// errors as text.
+// errors as text; what was found to be damaged may quote anything.
 func machine(err error) bool {
+	if errors.Is(err, ErrDamaged) {
+		return false
+	}
 	text := err.Error()
 	for _, e := range []syscall.Errno{
 		syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.EIO, syscall.ENOSPC,

@@ -6,9 +6,9 @@ import "fmt"
 // does: half a minute. What is read from memory does not use it.
 const restAfter = 30
 
-// restRoom is how many bytes have to be free for a rest and its end. Badger writes through
-// memory maps, and where there is no space for one the process ends.
-const restRoom = 64 << 20
+// leastRoom is how many bytes have to be free for Badger to open or close. It writes
+// through memory maps, and where there is no space for one the process ends.
+const leastRoom = 32 << 20
 
 // rest counts a tick, and closes a disk that nobody uses. Nobody waits for it but who wants
 // to use the disk.

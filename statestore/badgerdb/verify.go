@@ -40,6 +40,9 @@ func verify(dir string) error {
 	defer f.Close() //nolint:errcheck // it is only read
 	m, _, err := badger.ReplayManifestFile(f, directoryFormat, badgerOptions(dir, nil))
 	if err != nil {
+		if machine(err) {
+			return err
+		}
 		return fmt.Errorf("%w: %s: %w", ErrDamaged, badger.ManifestFilename, err)
 	}
 	for id := range m.Tables {

@@ -40,9 +40,11 @@
 // a task that moved away stays, and has a part of the way behind it if the task
 // returns. It is emptied, and the state read from the topics, where it is damaged, of
 // another cluster, generation, topic or layout, older than the changelogs keep
-// deletions, or stands for offsets that a changelog does not have. Where the disk
-// fails, the task is given up and restored from its directory again, for as long as
-// Config says that something may fail; the other tasks go on.
+// deletions, or stands for offsets that a changelog does not have. How old it is counts
+// from the last heartbeat that the group has accepted while the task was held. Where the
+// disk fails, the task is given up and restored from its directory again, for two minutes,
+// or two sessions if they are longer; the other tasks go on. A directory in which Badger
+// goes on after a failure is kept from everybody until the process ends.
 //
 // # Others while a drain goes on
 //

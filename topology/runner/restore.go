@@ -360,7 +360,7 @@ func (r *restorer) finish(ctx context.Context, done []*restore, marks map[record
 			over = append(over, t)
 			continue
 		}
-		live(t.backend)
+		live(t.backend, t.Holding, r.stores.members)
 		o, err := r.open(t, journals[i])
 		if state := (*task.StateError)(nil); errors.As(err, &state) {
 			r.shut(t)

@@ -207,6 +207,7 @@ func (r *run) join(ctx context.Context) (err error) {
 		return fmt.Errorf("runner: joining group %s: %w", opts.Group, err)
 	}
 	defer func() { err = errors.Join(err, group.Close()) }()
+	r.members.opened(group)
 	r.status.update(func(s *State) { enter(s, Rebalancing) })
 	left := context.AfterFunc(ctx, func() { r.status.update(func(s *State) { enter(s, Stopping) }) })
 	defer left()

@@ -296,11 +296,14 @@ func holdsRows(b statestore.Backend) bool {
 	return errors.Is(b.Scan(nil, func(_, _ []byte) error { return some }), some)
 }
 
-// live says that a state is complete.
-func live(b statestore.Backend) {
-	if db, ok := b.(*badgerdb.DB); ok {
-		db.Live()
+// live says that the state of a holding is complete. Its directory is as young as the last
+// time of which the group has confirmed that nobody else held the task.
+func live(b statestore.Backend, h decide.Holding, m *membership) {
+	db, ok := b.(*badgerdb.DB)
+	if !ok {
+		return
 	}
+	db.Live(func() time.Time { return m.owned(h) })
 }
 
 // standsAt returns where the reading of a changelog goes on, with what a state has of it. An

@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -284,6 +286,73 @@ func TestADirectoryOfOtherChangelogsIsNotUsed(t *testing.T) {
 				p = x.start(onDisk(dir), nil)
 				x.eventually("running", p.running(1))
 				x.fromTopics(p, 0, c.word)
+				x.feed(60, 20)
+				x.drained()
+				p.stop()
+				x.check()
+			})
+		})
+	}
+}
+
+// suspended is a cluster whose group confirms nothing any more from a moment on, as to a
+// process that is suspended.
+type suspended struct {
+	kafka.Cluster
+	at atomic.Pointer[time.Time] // the last that it has confirmed; nil: it goes on
+}
+
+func (s *suspended) Group(opts kafka.GroupOptions) (kafka.Group, error) {
+	g, err := s.Cluster.Group(opts)
+	return &suspendedGroup{g, s}, err
+}
+
+type suspendedGroup struct {
+	kafka.Group
+	s *suspended
+}
+
+func (g *suspendedGroup) Confirmed() time.Time {
+	if at := g.s.at.Load(); at != nil {
+		return *at
+	}
+	return g.Group.Confirmed()
+}
+
+// While it was suspended others may have deleted rows, and the deletions may be gone from
+// the changelog: its directory is as old as what the group has confirmed, whatever its
+// clock says when it wakes.
+func TestADirectoryIsNoYoungerThanTheGroupConfirms(t *testing.T) {
+	for _, sleeps := range []bool{false, true} {
+		t.Run(fmt.Sprintf("sleeps=%v", sleeps), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newBench(t, 1, mem.Options{})
+				x.must(x.admin.Create(x.ctx, kafka.Topic{Name: "app-states-changelog", Partitions: 1, Configs: map[string]string{
+					"cleanup.policy": "compact", deleteRetention: strconv.Itoa(int((10 * time.Minute).Milliseconds())),
+				}}))
+				var s *suspended
+				x.feed(200, 20)
+				p := x.start(onDisk(t.TempDir()), func(c kafka.Cluster) kafka.Cluster { s = &suspended{Cluster: c}; return s })
+				x.drained()
+				if sleeps {
+					now := time.Now()
+					s.at.Store(&now)
+				}
+				<-time.After(12 * time.Minute)
+				p.mu.Lock()
+				p.states = nil
+				p.mu.Unlock()
+				if !x.broker.Kick(app, "a-1") {
+					t.Fatal("there is no such member")
+				}
+				x.eventually("the task is back", func() bool { return len(p.restoredTasks()) > 0 })
+				x.eventually("running", p.running(1))
+				s.at.Store(nil)
+				if sleeps {
+					x.fromTopics(p, 0, "old")
+				} else if n := x.fromCheckpoint(p, 0, true); n != 0 {
+					t.Errorf("it restored %d records", n)
+				}
 				x.feed(60, 20)
 				x.drained()
 				p.stop()

@@ -176,6 +176,10 @@ type Group interface {
 	// Run joins, and calls the handler until ctx ends; then it revokes, leaves
 	// (a static member does not leave) and returns nil. Other errors are final.
 	Run(ctx context.Context, h GroupHandler) error
+	// Confirmed returns the last time of which it is known that the member still had what
+	// it was assigned, when a heartbeat was sent that the group has accepted; zero: none
+	// was yet. Any goroutine may call it.
+	Confirmed() time.Time
 	Close() error
 }
 

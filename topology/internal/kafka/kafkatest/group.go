@@ -17,6 +17,7 @@ import (
 func groupCases() []kase {
 	return []kase{
 		{name: "group/OneMember", rule: "the only member is assigned all partitions of all topics, sorted", run: oneMember},
+		{name: "group/Confirmed", rule: "a member knows when it last had what it was assigned, which a static one whose place was taken does not come to know any more", needs: []Feature{StaticMembership}, run: confirmed},
 		{name: "group/SecondJoins", rule: "partitions move by Revoked on the old member, then Assigned on the new one, whole tasks at once, and nobody has what another has", run: secondJoins},
 		{name: "group/RevokedHolds", rule: "a partition is assigned to nobody else before Revoked of it has returned", run: revokedHolds},
 		{name: "group/CommitInRevoked", rule: "the member told last can commit while Revoked runs", run: commitInRevoked},
@@ -63,6 +64,7 @@ type crew struct {
 // A hand is one member of a crew.
 type hand struct {
 	crew    *crew
+	group   kafka.Group
 	name    string
 	revoked func() // called inside Revoked
 	end     func() // ends its context; stop waits too
@@ -105,7 +107,7 @@ func (c *crew) join(name, instance string, revoked func()) *hand {
 	})
 	c.x.must("opening a group", err)
 	ctx, cancel := context.WithCancel(c.x.ctx)
-	h := &hand{crew: c, name: name, revoked: revoked, end: cancel}
+	h := &hand{crew: c, group: g, name: name, revoked: revoked, end: cancel}
 	done := make(chan error, 1)
 	go func() { done <- g.Run(ctx, h) }()
 	h.stop = sync.OnceValue(func() error {
@@ -243,6 +245,27 @@ func oneMember(x *bench) {
 	}
 	if err := a.stop(); err != nil {
 		x.broken("Run returned %v when its context ended", err)
+	}
+}
+
+func confirmed(x *bench) {
+	c := x.crew(1, 1)
+	begin := time.Now()
+	a := c.join("a", "instance-a", nil)
+	if at := a.group.Confirmed(); !at.IsZero() && at.Before(begin) {
+		x.broken("confirmed as of %v before it has joined", at)
+	}
+	a.hasAll(1)
+	for range 2 {
+		x.eventually(func() bool { return a.group.Confirmed().After(begin) }, "no heartbeat is confirmed")
+		begin = time.Now()
+	}
+	b := c.join("b", "instance-a", nil)
+	x.eventually(func() bool { _, parts, _ := b.last(); return len(parts) == 1 }, "its place is not taken")
+	taken := time.Now()
+	x.eventually(func() bool { return b.group.Confirmed().After(taken) }, "no heartbeat of who took its place is confirmed")
+	if at := a.group.Confirmed(); at.After(taken) {
+		x.broken("confirmed as of %v, its place was taken before %v", at, taken)
 	}
 }
 

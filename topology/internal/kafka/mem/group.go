@@ -15,8 +15,22 @@ import (
 // groupMember implements kafka.Group.
 type groupMember struct {
 	*handle
-	opts    kafka.GroupOptions
-	running bool // guarded by broker.mu
+	opts      kafka.GroupOptions
+	running   bool      // guarded by broker.mu
+	confirmed time.Time // guarded by broker.mu
+}
+
+// Confirmed implements kafka.Group. Heartbeats are not modelled: they arrive as long as
+// the process is there.
+func (g *groupMember) Confirmed() time.Time {
+	g.broker.mu.Lock()
+	defer g.broker.mu.Unlock()
+	for _, m := range g.broker.group(g.opts.Group).members {
+		if m.owner == g.handle && m.present {
+			g.confirmed = g.broker.opts.Clock.Now()
+		}
+	}
+	return g.confirmed
 }
 
 func newGroup(h *handle, opts kafka.GroupOptions) *groupMember {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -50,6 +51,16 @@ type group struct {
 	joins   *router // JoinGroup, SyncGroup, LeaveGroup and metadata
 	beats   *router // Heartbeat
 	running sync.Mutex
+
+	confirmed atomic.Pointer[time.Time]
+}
+
+// Confirmed implements kafka.Group.
+func (g *group) Confirmed() time.Time {
+	if at := g.confirmed.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
 }
 
 // Close implements kafka.Group.

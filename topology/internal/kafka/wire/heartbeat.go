@@ -68,6 +68,7 @@ func (g *group) beat(ctx context.Context, q sarama.HeartbeatRequest, said chan<-
 	tick := time.NewTicker(min(g.opts.SessionTimeout/20, mostQuiet))
 	defer tick.Stop()
 	for {
+		sent := time.Now()
 		code, err := g.pulse(ctx, k, q)
 		if ctx.Err() != nil {
 			return last
@@ -75,8 +76,10 @@ func (g *group) beat(ctx context.Context, q sarama.HeartbeatRequest, said chan<-
 		switch {
 		case err == nil && code == sarama.ErrNoError:
 			alive = time.Now()
+			g.confirmed.Store(&sent)
 		case err == nil && code == sarama.ErrRebalanceInProgress:
 			alive = time.Now()
+			g.confirmed.Store(&sent)
 			say(verdictRejoin)
 		case err == nil && (code == sarama.ErrUnknownMemberId || code == sarama.ErrIllegalGeneration):
 			say(verdictLost)
