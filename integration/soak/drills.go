@@ -61,7 +61,32 @@ func drills(tool, dir, feed string) []drill {
 	}
 	drain("1,000,000 held", 4)
 	drain("1,000,000 held, a hot key", 4, "-hot")
-	drain("50,000 held, a slow broker", 3, "-held", "50000", "-delay", "100ms")
+	drain("50,000 held, a slow broker", 4, "-held", "50000", "-delay", "100ms")
+	for _, c := range []struct{ nodes, secure string }{{"1", "1"}, {"3", ""}} {
+		runs = append(runs, drill{"real Kafka, nodes: " + c.nodes, []string{"bash", "-c", onRealKafka, "soak", c.nodes, c.secure}, 30})
+	}
 	goRun("mutants: all sets", 1, "run", "./integration/mutants")
+	bench := func(name string, lines int, flags ...string) {
+		goRun("bench: "+name, lines, append([]string{"run", "./integration/bench"}, flags...)...)
+	}
+	bench("cost", 16, "-keys", "100000,1000000", "-rows", "floor,streamrun")
+	bench("cost with Badger, keys by Zipf's law", 5, "-zipf", "-rows", "floor,streamrun-badger")
+	bench("cost of a copy", 6, "-rows", "floor-copy,streamrun-copy")
+	bench("cost beside at_least_once and goka", 8, "-records", "600000", "-rows", "streamrun,streamrun-least,goka-leveldb")
+	bench("restore", 9, "-restore", "-records", "10000000", "-keys", "1000000", "-rounds", "5")
+	bench("idle", 3, "-idle", "-seconds", "60", "-rounds", "1", "-broker", "real")
+	bench("rebalance", 8, "-rebalance", "-rounds", "5", "-broker", "real")
+	bench("latency", 10, "-latency", "-broker", "real")
 	return runs
 }
+
+// onRealKafka runs the tests on a real Kafka of so many nodes, with passwords or without.
+const onRealKafka = `
+set -e -o pipefail
+exports=$(SEC=$2 integration/kafka/up "$1")
+trap integration/kafka/down EXIT
+eval "$exports"
+go test -count=1 -run Real ./topology/internal/kafka/wire
+go test -count=1 -v ./integration/realkafka | tee /dev/stderr | grep -E '^ *--- |^ok|^FAIL'
+go test -count=1 ./integration/kafka/...
+`
