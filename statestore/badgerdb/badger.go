@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -40,15 +41,18 @@ func badgerOptions(dir string, l badger.Logger) badger.Options {
 // badgerDisk is the disk that Badger keeps.
 type badgerDisk struct {
 	dir   string
-	mu    sync.Mutex // is held by rest, wake and close
-	db    *badger.DB // nil while it rests
-	left  []string   // the files as they were left for a rest
+	db    *badger.DB
 	log   *logger
 	last  uint64 // number of the last transaction
 	sizes sizes
 	reads *badger.Txn
 	buf   []byte
 	mark  [8]byte
+
+	mu     sync.Mutex      // guards the rest
+	gone   <-chan struct{} // closed when Badger is; nil while it is open
+	closed error           // with which it was
+	left   []string        // the files as they were left for a rest
 }
 
 // openBadger opens the rows in dir, which need not exist. found is nil where there
@@ -68,7 +72,7 @@ func openBadger(dir string, l *logger) (d *badgerDisk, found *stand, err error) 
 		found, err = d.load()
 	}
 	if err != nil {
-		return nil, nil, errors.Join(err, d.close())
+		return nil, nil, d.end(err)
 	}
 	return d, found, nil
 }
@@ -213,14 +217,68 @@ func (d *badgerDisk) size() (n int64) {
 	return n + d.sizes.logged
 }
 
+// shut begins to close Badger, unless that is done. mu is held. Badger tries for ever to
+// write its memtables, also while it closes: gone may never be closed, and until it is the
+// directory is Badger's. Nothing that Badger does is broken off by closing, so what it
+// complains of meanwhile is a failure.
+func (d *badgerDisk) shut() (gone <-chan struct{}) {
+	if d.gone == nil {
+		d.committed()
+		closed := make(chan struct{})
+		d.gone = closed
+		go func() {
+			defer close(closed)
+			d.closed = d.db.Close()
+		}()
+	}
+	return d.gone
+}
+
 // rest closes Badger, whose compactors look for work twenty times a second each.
 func (d *badgerDisk) rest() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	err := d.shut()
+	select {
+	case <-d.shut():
+	case <-d.log.broken:
+		return d.log.failure()
+	}
 	d.left, _ = listing(d.dir) // without one, wake looks closer
-	return err
+	return errors.Join(d.closed, d.log.failure())
 }
+
+// close returns when Badger has closed, which may be never.
+func (d *badgerDisk) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	<-d.shut()
+	return errors.Join(d.closed, d.log.failure())
+}
+
+// closeTime is how long Badger may take to close what was opened in vain.
+const closeTime = 10 * time.Second
+
+// end closes what was opened in vain, and adds to why.
+func (d *badgerDisk) end(why error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	limit := time.NewTimer(closeTime) //nolint:forbidigo // it bounds a wait for the disk
+	defer limit.Stop()
+	select {
+	case <-d.shut():
+		return errors.Join(why, d.closed)
+	case <-limit.C:
+		return &goesOnError{errors.Join(why, d.log.failure()), d.gone}
+	}
+}
+
+// A goesOnError says that Badger goes on in a directory that it could not use.
+type goesOnError struct {
+	error
+	gone <-chan struct{} // closed when it has ended
+}
+
+func (e *goesOnError) Unwrap() error { return e.error }
 
 // wake opens what rest closed. Its tables are read whole only where they are not as they
 // were left: the lock of the directory was held meanwhile.
@@ -239,14 +297,18 @@ func (d *badgerDisk) wake() error {
 	}
 	trial := newLogger() // what keeps it from opening is no failure of one that is open
 	woken, _, err := openBadger(d.dir, trial)
+	if err == nil && woken.last != d.last {
+		err = woken.end(fmt.Errorf("%w: it ended with transaction %d, and ends with %d", ErrDamaged, d.last, woken.last))
+	}
+	if on := (*goesOnError)(nil); errors.As(err, &on) {
+		d.gone = on.gone
+		trial.passOn(d.log)
+	}
 	if err != nil {
 		return err
 	}
-	if woken.last != d.last {
-		return errors.Join(fmt.Errorf("%w: it ended with transaction %d, and ends with %d", ErrDamaged, d.last, woken.last), woken.close())
-	}
 	trial.passOn(d.log)
-	d.db = woken.db
+	d.db, d.gone = woken.db, nil
 	return nil
 }
 
@@ -268,32 +330,6 @@ func listing(dir string) ([]string, error) {
 		files[i] = fmt.Sprint(e.Name(), info.Size(), info.ModTime().UnixNano())
 	}
 	return files, nil
-}
-
-func (d *badgerDisk) close() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.shut()
-}
-
-// shut closes Badger, if it is open. mu is held. Badger tries for ever to write its
-// memtables, also while it closes: after a complaint nobody waits for it, and its files
-// stay open until the process ends. Nothing that it does is broken off by closing, so
-// there is no complaint that is none.
-func (d *badgerDisk) shut() error {
-	if err := d.log.failure(); err != nil || d.db == nil {
-		return err
-	}
-	d.committed()
-	closed := make(chan error, 1)
-	go func(db *badger.DB) { closed <- db.Close() }(d.db)
-	d.db = nil
-	var err error
-	select {
-	case err = <-closed:
-	case <-d.log.broken:
-	}
-	return errors.Join(err, d.log.failure())
 }
 
 type badgerScanner struct {

@@ -78,8 +78,9 @@ func (db *DB) Refused() error { return db.refused }
 // Live ends the restore: the rows are complete up to the ends of the changelogs, and
 // from now on they are on disk a second after their Apply. The restore must have read
 // to the ends as they were after Open. owned returns the last time of which it is known
-// that nobody else wrote the changelogs, since the restore or before it; nil is for those
-// that nobody else ever writes. Any goroutine may call it, until Close has returned.
+// that nobody else wrote the changelogs, since the restore or before it, and zero for not
+// known any more; nil is for changelogs that nobody else ever writes. Any goroutine may
+// call it.
 func (db *DB) Live(owned func() time.Time) {
 	if owned == nil {
 		owned = db.options.Now
@@ -251,7 +252,9 @@ func (db *DB) fail(err error) error {
 	if errors.Is(err, ErrDamaged) {
 		err = errors.Join(err, condemn(filepath.Join(db.dir, rowsName), err))
 	}
-	db.err = err
+	if !errors.Is(db.err, ErrClosed) {
+		db.err = err
+	}
 	return err
 }
 
@@ -326,15 +329,16 @@ func (db *DB) Close() error {
 // shut ends the flusher and gives the directory back. err is what is known to be wrong.
 func (db *DB) shut(err error) error {
 	close(db.stop)
+	gone := make(chan error, 1)
+	go func() {
+		<-db.ended // the flusher may wait for Badger, which tries for ever
+		gone <- errors.Join(db.disk.close(), unlock(db.lock))
+	}()
 	select {
-	case <-db.ended:
-	case <-db.failed.broken: // the flusher may wait for Badger, which tries for ever
-	}
-	err = errors.Join(err, db.disk.close())
-	select {
-	case <-db.failed.broken: // Badger goes on in there until the process ends
-	default:
-		err = errors.Join(err, unlock(db.lock))
+	case closed := <-gone:
+		err = errors.Join(err, closed)
+	case <-db.failed.broken: // the lock is kept for as long as Badger goes on
+		err = errors.Join(err, db.failed.failure())
 	}
 	db.mu.Lock()
 	defer db.mu.Unlock()

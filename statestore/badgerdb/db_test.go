@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -242,7 +243,13 @@ func TestWallTimeIsWhatTheOwnerKnows(t *testing.T) {
 	var known clock
 	db := mustOpen(t, dir, Options{Ticks: ticks, Now: c.now, Origin: sampleOrigin()})
 	known.advance(time.Minute)
-	db.Live(known.now)
+	var lost atomic.Bool
+	db.Live(func() time.Time {
+		if lost.Load() {
+			return time.Time{}
+		}
+		return known.now()
+	})
 	apply(t, db, "s", []byte("1"), 1)
 	if err := db.Flush(); err != nil || db.AsOf() != known.now() {
 		t.Errorf("as of %v, %v", db.AsOf(), err)
@@ -253,7 +260,7 @@ func TestWallTimeIsWhatTheOwnerKnows(t *testing.T) {
 	if err := db.Flush(); err != nil || db.AsOf() != as {
 		t.Errorf("later: as of %v, %v", db.AsOf(), err)
 	}
-	known.ms.Store(0) // nobody knows any more
+	lost.Store(true)
 	c.advance(10 * time.Hour)
 	apply(t, db, "s", []byte("2"), 2)
 	ticks <- time.Time{}
@@ -266,6 +273,42 @@ func TestWallTimeIsWhatTheOwnerKnows(t *testing.T) {
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A checkpoint of a clock that was ahead is corrected, and not used if it was far ahead: how
+// old its rows are is not known.
+func TestAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
+	dir, c := t.TempDir(), new(clock)
+	o := Options{Ticks: noTicks(), Now: c.now, Origin: sampleOrigin()}
+	limit := o.Origin.DeleteRetention - o.Origin.Limit()
+	c.advance(limit) // ahead
+	db := mustOpen(t, dir, o)
+	db.Live(nil)
+	apply(t, db, "s", []byte("1"), 1)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ahead := copyOf(t, dir)
+	c.ms.Store(0)
+	db = mustOpen(t, dir, o)
+	if err := db.Refused(); err != nil {
+		t.Errorf("%v ahead: refused: %v", limit, err)
+	}
+	db.Live(nil)
+	if err := errors.Join(db.Flush(), db.Close()); err != nil || db.AsOf() != c.now() {
+		t.Errorf("live: as of %v, want %v, %v", db.AsOf(), c.now(), err)
+	}
+	c.ms.Store(-1)
+	for at, refused := range map[string]bool{dir: false, ahead: true} {
+		db = mustOpen(t, at, o)
+		if err := db.Refused(); (err != nil) != refused {
+			t.Errorf("opened again: refused: %v, want %v", err, refused)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -399,12 +442,7 @@ func TestADiskThatTakesNothing(t *testing.T) {
 	if err := db.Close(); err == nil || !strings.Contains(err.Error(), "in the background") {
 		t.Errorf("Close: %v", err)
 	}
-	if _, err := Open(dir, Options{}); err == nil || !strings.Contains(err.Error(), "open already") {
-		t.Errorf("Open beside a Badger that goes on: %v", err)
-	}
-	if err := os.Rename(away, rows); err != nil { // lets it end
-		t.Fatal(err)
-	}
+	opensAgain(t, dir, func() error { return os.Rename(away, rows) })
 }
 
 // A row whose bytes changed under an open DB is an error, and not used after it.
@@ -448,5 +486,36 @@ func TestDamagedRowCondemnsTheDirectory(t *testing.T) {
 	defer db.Close()
 	if err := db.Refused(); !errors.Is(err, ErrDamaged) || len(db.Positions()) != 0 {
 		t.Errorf("refused %v, positions %v", err, db.Positions())
+	}
+}
+
+// opensAgain fails unless a directory stays with the Badger that goes on in it, whatever
+// the garbage collector takes, until it is let go.
+func opensAgain(t *testing.T, dir string, letGo func() error) {
+	t.Helper()
+	for range 3 {
+		runtime.GC() // files that nobody has are closed, and with them their locks gone
+		if _, err := Open(dir, Options{}); err == nil || !strings.Contains(err.Error(), "open already") {
+			t.Errorf("Open beside a Badger that goes on: %v", err)
+		}
+	}
+	if err := letGo(); err != nil {
+		t.Fatal(err)
+	}
+	for limit := time.Now().Add(30 * time.Second); ; {
+		db, err := Open(dir, Options{Ticks: noTicks()})
+		if err == nil {
+			if db.Refused() != nil || len(db.Positions()) != 1 {
+				t.Errorf("refused %v, positions %v", db.Refused(), db.Positions())
+			}
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		if time.Now().After(limit) {
+			t.Fatalf("it is not given back: %v", err)
+		}
+		<-time.After(10 * time.Millisecond)
 	}
 }

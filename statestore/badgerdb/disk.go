@@ -18,6 +18,7 @@ type disk interface {
 	// before anything else but close. wake waits for a rest that is under way.
 	rest() error
 	wake() error
+	// close returns when the directory is anybody's, which may be never.
 	close() error
 }
 

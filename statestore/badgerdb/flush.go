@@ -57,13 +57,13 @@ func (f *flusher) flush() error {
 	}
 	f.mu.Lock()
 	asked := f.asked
-	if at.After(f.wall) {
+	if !at.IsZero() { // also one before that of a checkpoint that was written by a wrong clock
 		f.wall = at
 	}
 	// An old checkpoint is written anew while its positions are known to have been the
 	// ends since.
 	age := f.wall.Sub(f.written)
-	old := age > 0 && (f.renew || f.options.Origin.DeleteRetention > 0 && age > f.options.Origin.Limit()/8)
+	old := age < 0 || age > 0 && (f.renew || f.options.Origin.DeleteRetention > 0 && age > f.options.Origin.Limit()/8)
 	f.renew = false
 	var err error
 	if len(f.rows.dirty) > 0 || f.moved || old {
@@ -91,8 +91,7 @@ func (f *flusher) flush() error {
 		f.spare = list[:0]
 	}
 	if err != nil {
-		err = fmt.Errorf("badgerdb: flushing: %w", err)
-		f.err = err
+		err = f.fail(fmt.Errorf("badgerdb: flushing: %w", err))
 	} else {
 		f.flushed = asked
 	}

@@ -40,6 +40,13 @@ func Open(dir string, o Options) (*DB, error) {
 		return fail(errors.Join(err, unlock(f)))
 	}
 	d, found, refused, err := openOrReplace(dir, o)
+	if on := (*goesOnError)(nil); errors.As(err, &on) {
+		go func() {
+			<-on.gone
+			_ = unlock(f) // nobody is left to be told
+		}()
+		return fail(err)
+	}
 	if err != nil {
 		return fail(errors.Join(err, unlock(f)))
 	}
@@ -93,7 +100,7 @@ func openRows(dir string, o Options) (*badgerDisk, *stand, error) {
 		return d, nil, err
 	}
 	if err := o.Origin.Check(found.checkpoint, found.layout, o.Now()); err != nil {
-		return nil, nil, errors.Join(err, d.close())
+		return nil, nil, d.end(err)
 	}
 	return d, found, nil
 }
@@ -122,6 +129,9 @@ func removeUnborn(dir string) error {
 // machine reports whether an error says nothing about the directory. Badger wraps
 // errors as text; what was found to be damaged may quote anything.
 func machine(err error) bool {
+	if on := (*goesOnError)(nil); errors.As(err, &on) {
+		return true
+	}
 	if errors.Is(err, ErrDamaged) {
 		return false
 	}

@@ -71,7 +71,11 @@ func (o Origin) Check(c statestore.Checkpoint, layout string, now time.Time) err
 		}
 	}
 	age := now.Sub(time.UnixMilli(c.Wall))
-	if limit := o.Limit(); limit > 0 && age.Abs() >= limit {
+	limit := o.Limit()
+	if limit > 0 && -age > o.DeleteRetention-limit { // as much as may be wrong with an age
+		return fmt.Errorf("its rows are of %s from now on: a clock was wrong, and how old they are is not known", -age.Round(time.Second))
+	}
+	if limit > 0 && age >= limit {
 		return fmt.Errorf("its rows are %s old, and deletions are sure to be in the changelog for %s only", age.Round(time.Second), limit)
 	}
 	return nil
