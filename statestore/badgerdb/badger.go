@@ -61,6 +61,9 @@ func openBadger(dir string, l *logger) (d *badgerDisk, found *stand, err error) 
 	defer func() {
 		if p := recover(); p != nil { // out of Badger, which trusts some lengths that it reads
 			err = fmt.Errorf("%w: %v", ErrDamaged, p)
+			if d != nil {
+				err = d.end(err)
+			}
 		}
 	}()
 	db, err := badger.Open(badgerOptions(dir, l))
@@ -235,16 +238,19 @@ func (d *badgerDisk) shut() (gone <-chan struct{}) {
 }
 
 // rest closes Badger, whose compactors look for work twenty times a second each.
-func (d *badgerDisk) rest() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	select {
-	case <-d.shut():
-	case <-d.log.broken:
-		return d.log.failure()
+func (d *badgerDisk) rest() (done func() error) {
+	d.mu.Lock() // until it is done: wake waits
+	gone := d.shut()
+	return func() error {
+		defer d.mu.Unlock()
+		select {
+		case <-gone:
+		case <-d.log.broken:
+			return d.log.failure()
+		}
+		d.left, _ = listing(d.dir) // without one, wake looks closer
+		return errors.Join(d.closed, d.log.failure())
 	}
-	d.left, _ = listing(d.dir) // without one, wake looks closer
-	return errors.Join(d.closed, d.log.failure())
 }
 
 // close returns when Badger has closed, which may be never.

@@ -67,7 +67,7 @@ func newDB(dir string, o Options, f *os.File, d *badgerDisk) *DB {
 		kick: make(chan struct{}, 1), progress: make(chan struct{}, 1),
 		stop: make(chan struct{}), ended: make(chan struct{}),
 	}
-	db.wall = o.Now()
+	db.wall = o.Now().Round(0)
 	return db
 }
 
@@ -98,7 +98,7 @@ func (db *DB) CaughtUp(at time.Time) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	db.trailing = true
-	if at.After(db.wall) {
+	if at = at.Round(0); at.After(db.wall) {
 		db.wall = at
 	}
 }

@@ -1,7 +1,7 @@
 package badgerdb
 
-// A disk keeps rows where they outlive the process. get, committed and wake are called
-// under the lock of the DB, write and rest by its flusher alone.
+// A disk keeps rows where they outlive the process. get, committed, rest and wake are
+// called under the lock of the DB, write by its flusher alone.
 type disk interface {
 	// get appends the row of the key to dst, or reports that there is none.
 	get(key, dst []byte) (row []byte, ok bool, err error)
@@ -14,9 +14,10 @@ type disk interface {
 	scan(prefix []byte) scanner
 	// size returns about how many bytes the rows take.
 	size() int64
-	// rest gives back what a disk takes that nobody uses: no scan goes on, and wake comes
-	// before anything else but close. wake waits for a rest that is under way.
-	rest() error
+	// rest begins to give back what a disk takes that nobody uses: no scan goes on, and
+	// wake comes before anything else but close. done, which is called without the lock,
+	// returns when that is done; wake waits for it.
+	rest() (done func() error)
 	wake() error
 	// close returns when the directory is anybody's, which may be never.
 	close() error

@@ -58,7 +58,7 @@ func (f *flusher) flush() error {
 	f.mu.Lock()
 	asked := f.asked
 	if !at.IsZero() { // also one before that of a checkpoint that was written by a wrong clock
-		f.wall = at
+		f.wall = at.Round(0) // ages are of the wall clock: the other one may stand still in a suspend
 	}
 	// An old checkpoint is written anew while its positions are known to have been the
 	// ends since.

@@ -16,12 +16,14 @@ func (f *flusher) rest() error {
 	f.mu.Lock()
 	f.idle++
 	rests := f.idle >= restAfter && !f.resting && f.scans == 0 && f.err == nil && f.options.room(f.dir) == nil
-	f.resting = f.resting || rests
-	f.mu.Unlock()
 	if !rests {
+		f.mu.Unlock()
 		return nil
 	}
-	err := f.disk.rest()
+	f.resting = true
+	done := f.disk.rest()
+	f.mu.Unlock()
+	err := done()
 	if err == nil {
 		return nil
 	}

@@ -372,46 +372,65 @@ func TestARestThatFails(t *testing.T) {
 	opensAgain(t, r.dir, func() error { return os.Rename(away, rows) })
 }
 
-// slowRest is a disk whose rest waits, and then fails.
+// slowRest is a disk whose rest waits, and may then fail.
 type slowRest struct {
 	disk
 	begun, end chan struct{}
+	err        error
 }
 
-func (s *slowRest) rest() error {
+func (s *slowRest) rest() (done func() error) {
 	close(s.begun)
-	<-s.end
-	return errBroken
+	inner := s.disk.rest()
+	return func() error {
+		<-s.end
+		return errors.Join(inner(), s.err)
+	}
 }
 
-// While a disk goes to rest, what memory can do goes on, and what cannot is told how it
-// ends.
+// While a disk goes to rest, what memory can do goes on, and what cannot waits for it and
+// is told how it ends.
 func TestARestIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
-	s := &slowRest{begun: make(chan struct{}), end: make(chan struct{})}
-	ticks := make(chan time.Time)
-	db := mustOpen(t, t.TempDir(), Options{Ticks: ticks, wrap: func(d disk) disk { s.disk = d; return s }})
-	db.Live(nil)
-	apply(t, db, "a", []byte("1"), 1)
-	if err := db.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	for range restAfter {
-		ticks <- time.Time{}
-	}
-	<-s.begun
-	apply(t, db, "a", []byte("2"), 2)
-	if row, err := db.Get([]byte("a")); err != nil || string(row) != "2" || db.Bytes() == 0 {
-		t.Errorf("a is %q, %v, of %d bytes", row, err, db.Bytes())
-	}
-	ended := make(chan error)
-	go func() { ended <- db.Flush() }()
-	close(s.end)
-	if err := <-ended; !errors.Is(err, errBroken) {
-		t.Errorf("Flush: %v", err)
-	}
-	if err := db.Close(); !errors.Is(err, errBroken) {
-		t.Errorf("Close: %v", err)
+	for _, fails := range []error{nil, errBroken} {
+		s := &slowRest{begun: make(chan struct{}), end: make(chan struct{}), err: fails}
+		ticks := make(chan time.Time)
+		db := mustOpen(t, t.TempDir(), Options{Ticks: ticks, wrap: func(d disk) disk { s.disk = d; return s }})
+		db.Live(nil)
+		apply(t, db, "a", []byte("1"), 1)
+		if err := db.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		for range restAfter {
+			ticks <- time.Time{}
+		}
+		<-s.begun
+		apply(t, db, "a", []byte("2"), 2)
+		if row, err := db.Get([]byte("a")); err != nil || string(row) != "2" || db.Bytes() == 0 {
+			t.Errorf("a is %q, %v, of %d bytes", row, err, db.Bytes())
+		}
+		ended := make(chan error)
+		go func() {
+			if fails == nil {
+				_, err := db.Get([]byte("b")) // overtakes the rest, if it can
+				ended <- err
+				return
+			}
+			ended <- db.Flush()
+		}()
+		select {
+		case err := <-ended:
+			t.Errorf("it does not wait for the rest: %v", err)
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+		close(s.end)
+		if err := <-ended; !errors.Is(err, fails) {
+			t.Errorf("a read, or Flush: %v, want %v", err, fails)
+		}
+		if err := db.Close(); !errors.Is(err, fails) {
+			t.Errorf("Close: %v, want %v", err, fails)
+		}
 	}
 }
 

@@ -2,7 +2,9 @@ package badgerdb
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,8 +23,11 @@ func verify(dir string) error {
 	if err != nil {
 		return err
 	}
-	if b, err := os.ReadFile(filepath.Join(dir, condemnedName)); err == nil {
+	switch b, err := os.ReadFile(filepath.Join(dir, condemnedName)); {
+	case err == nil:
 		return fmt.Errorf("%w: %s", ErrDamaged, b)
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
 	}
 	manifest := filepath.Join(dir, badger.ManifestFilename)
 	if !slices.Contains(files, manifest) {

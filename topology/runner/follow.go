@@ -97,6 +97,10 @@ func (s *standbys) followed(ctx context.Context, a followed) {
 		if s.replicas[r.Task] != r {
 			continue
 		}
+		if why := r.tooOld(s.cfg.now()); why != nil { // what is read now lacks what was forgotten meanwhile
+			s.restart(ctx, r, why)
+			continue
+		}
 		sum := read[r]
 		switch {
 		case f == nil:

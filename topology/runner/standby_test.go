@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -404,5 +405,53 @@ func TestAStandbyStartsOver(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// A standby that could not read for longer than deletions are kept may lack some of them,
+// also when it reads on up to the end at once.
+func TestAStandbyThatWasAwayForLongStartsOver(t *testing.T) {
+	for _, store := range []Store{Memory, Badger} {
+		t.Run(string(store), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newBench(t, 2, mem.Options{})
+				x.must(x.admin.Create(x.ctx, kafka.Topic{Name: "app-states-changelog", Partitions: 2, Configs: map[string]string{
+					"cleanup.policy": "compact", "delete.retention.ms": "15000",
+				}}))
+				conf := func() Config {
+					cfg := Config{Workers: 1, SessionTimeout: 10 * time.Second, Standbys: 1, Store: store}
+					if store == Badger {
+						cfg.DataDir = t.TempDir()
+					}
+					return cfg
+				}
+				a := x.start(conf(), nil)
+				r := &stalledReads{}
+				b := x.start(conf(), func(c kafka.Cluster) kafka.Cluster { r.Cluster = c; return r })
+				x.eachHas(1, a, b)
+				x.feed(400, 40)
+				x.drained()
+				x.standing(1, b)
+				r.stall()
+				<-time.After(20 * time.Second)
+				read := b.standbyRecords()
+				x.feed(20, 40)
+				x.drained()
+				r.goOn()
+				x.feed(20, 40)
+				x.drained()
+				all := int64(math.MaxInt64)
+				for p := range x.partitions {
+					n, _ := x.changes(p, 0)
+					all = min(all, n)
+				}
+				x.eventually("it reads all of it again", func() bool { return b.standbyRecords() >= read+all })
+				x.standing(1, b)
+				a.stop()
+				x.eventually("b has all", b.running(2))
+				b.stop()
+				x.check()
+			})
+		})
 	}
 }
