@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -294,8 +295,9 @@ func TestAStandbyGoesOnWithItsDirectory(t *testing.T) {
 // stalled is a cluster whose standbys read nothing for as long as it is shut.
 type stalledReads struct {
 	kafka.Cluster
-	mu   sync.Mutex // guards shut
-	shut chan struct{}
+	fails bool       // what they read meanwhile fails; else it waits
+	mu    sync.Mutex // guards shut
+	shut  chan struct{}
 }
 
 func (s *stalledReads) stall() { s.mu.Lock(); s.shut = make(chan struct{}); s.mu.Unlock() }
@@ -318,11 +320,21 @@ func (f *stalledFetcher) Fetch(ctx context.Context, positions []kafka.Position) 
 	f.s.mu.Lock()
 	shut := f.s.shut
 	f.s.mu.Unlock()
+	failed := make(chan struct{})
+	if f.s.fails {
+		close(failed)
+	}
 	if shut != nil {
 		select {
 		case <-shut:
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		default:
+			select {
+			case <-shut:
+			case <-failed:
+				return nil, errors.New("nobody answers")
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
 		}
 	}
 	return f.Fetcher.Fetch(ctx, positions)
@@ -426,7 +438,7 @@ func TestAStandbyThatWasAwayForLongStartsOver(t *testing.T) {
 					return cfg
 				}
 				a := x.start(conf(), nil)
-				r := &stalledReads{}
+				r := &stalledReads{fails: true}
 				b := x.start(conf(), func(c kafka.Cluster) kafka.Cluster { r.Cluster = c; return r })
 				x.eachHas(1, a, b)
 				x.feed(400, 40)
