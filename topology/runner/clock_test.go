@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -195,3 +196,58 @@ func (f *slowFetcher) Fetch(ctx context.Context, positions []kafka.Position) ([]
 	}
 	return f.Fetcher.Fetch(ctx, positions)
 }
+
+// What nobody answers for may hold the event that is waited for.
+func TestNoWaitEndsWhileNobodyAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := orderBench(t)
+		x.sequence(1, 3)
+		s := &silent{}
+		p := x.start(Config{Instance: "a"}, func(c kafka.Cluster) kafka.Cluster { s.Cluster = c; return s })
+		x.drained() // 3 waits for 2
+		s.shut.Store(true)
+		<-time.After(maxWait / 4) // what was asked before is answered
+		x.sequence(2)
+		<-time.After(5 * maxWait)
+		s.shut.Store(false)
+		x.eventually("3 is applied", func() bool { return strings.Contains(x.state(), "3") })
+		p.stop()
+		if got := x.state(); got != "1,2,3," {
+			t.Errorf("the state of k: %s", got)
+		}
+	})
+}
+
+// silent is a cluster in which nobody answers for events while it is shut.
+type silent struct {
+	kafka.Cluster
+	shut atomic.Bool
+}
+
+func (s *silent) Fetcher(opts kafka.FetchOptions) (kafka.Fetcher, error) {
+	f, err := s.Cluster.Fetcher(opts)
+	return &silentFetcher{Fetcher: f, s: s}, err
+}
+
+type silentFetcher struct {
+	kafka.Fetcher
+	s     *silent
+	asked []record.TopicPartition
+}
+
+func (f *silentFetcher) Fetch(ctx context.Context, positions []kafka.Position) ([]kafka.Fetched, error) {
+	if f.asked = nil; !f.s.shut.Load() || positions[0].Topic != "events" {
+		return f.Fetcher.Fetch(ctx, positions)
+	}
+	for _, p := range positions {
+		f.asked = append(f.asked, p.TopicPartition)
+	}
+	select {
+	case <-time.After(10 * time.Millisecond):
+		return nil, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (f *silentFetcher) Unanswered() []record.TopicPartition { return f.asked }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/streamrun/streamrun/topology/internal/kafka"
+	"github.com/streamrun/streamrun/topology/internal/record"
 )
 
 // An answer is what a fetch brought.
@@ -15,6 +16,8 @@ type answer struct {
 	sent    int64 // wall time of the request
 	fetched []kafka.Fetched
 	err     error
+
+	unanswered []record.TopicPartition // left out for another reason than that nothing has changed
 
 	interrupted bool // from here: another one is to be sent
 }
@@ -57,6 +60,7 @@ func (w *worker) startFetch(ctx context.Context) {
 	w.fetching = true
 	w.flights.Go(func() {
 		a.fetched, a.err = w.fetcher.Fetch(ctx, positions)
+		a.unanswered = w.fetcher.Unanswered()
 		a.interrupted = a.err != nil && ctx.Err() != nil
 		w.answers <- a
 	})
@@ -78,7 +82,7 @@ func (w *worker) nothingGoesOn() bool {
 }
 
 // fetched gives what a fetch brought to the tasks. Every answer is a mark for their
-// clocks: what a partition left out has not changed.
+// clocks: a partition that is left out has not changed, unless nobody answered for it.
 func (w *worker) fetched(a answer) error {
 	w.fetching = false
 	if w.interrupt != nil {
@@ -127,7 +131,7 @@ func (w *worker) fetched(a answer) error {
 			o.stuck = false
 			o.seeFetch(ask.source)
 		}
-		if end, known := w.ends[s.TopicPartition]; known {
+		if end, known := w.ends[s.TopicPartition]; known && (f != nil || !slices.Contains(a.unanswered, s.TopicPartition)) {
 			o.clock.Mark(ask.source, a.sent, end)
 		}
 	}

@@ -28,6 +28,8 @@ type followed struct {
 	sent    time.Time
 	fetched []kafka.Fetched
 	err     error
+
+	unanswered []record.TopicPartition // left out for another reason than that nothing has changed
 }
 
 // follow is what one position of a fetch is for.
@@ -70,6 +72,7 @@ func (s *standbys) startFetch(ctx context.Context) {
 	s.fetching = true
 	s.flights.Go(func() {
 		a.fetched, a.err = s.fetcher.Fetch(ctx, positions)
+		a.unanswered = s.fetcher.Unanswered()
 		s.answers <- a
 	})
 }
@@ -103,6 +106,7 @@ func (s *standbys) followed(ctx context.Context, a followed) {
 		}
 		sum := read[r]
 		switch {
+		case f == nil && slices.Contains(a.unanswered, tp):
 		case f == nil:
 			r.trails[ask.i].Unchanged(a.sent)
 		case s.fold(ctx, r, ask.i, f, a.sent):

@@ -46,6 +46,10 @@ type Fetcher interface {
 	// concerns one partition is in its Fetched. Leader changes, epochs and broken
 	// connections are mended inside.
 	Fetch(ctx context.Context, positions []Position) ([]Fetched, error)
+	// Unanswered returns those partitions of the last Fetch of which nobody said anything,
+	// since their leader is gone or was another: that they were left out tells nothing.
+	// It is called between calls of Fetch.
+	Unanswered() []record.TopicPartition
 	// Wait changes, from the next Fetch on, for how many bytes an answer waits and
 	// how long.
 	Wait(minBytes int32, maxWait time.Duration)

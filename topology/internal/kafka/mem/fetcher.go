@@ -31,6 +31,9 @@ func (f *fetcher) Wait(minBytes int32, maxWait time.Duration) {
 	f.opts.MinBytes, f.opts.MaxWait = minBytes, maxWait
 }
 
+// Unanswered implements kafka.Fetcher: one broker answers for all partitions, or for none.
+func (f *fetcher) Unanswered() []record.TopicPartition { return nil }
+
 // Fetch implements kafka.Fetcher.
 func (f *fetcher) Fetch(ctx context.Context, positions []kafka.Position) ([]kafka.Fetched, error) {
 	fault := code(0)

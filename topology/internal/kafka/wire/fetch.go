@@ -43,7 +43,12 @@ type fetcher struct {
 	last    map[record.TopicPartition]mark // what the caller knows
 	stale   map[record.TopicPartition]bool // whose leader is to be asked for again
 	stalls  stalls
+
+	unanswered []record.TopicPartition // of the last call
 }
+
+// Unanswered implements kafka.Fetcher.
+func (f *fetcher) Unanswered() []record.TopicPartition { return f.unanswered }
 
 // A mark is what the caller knows of a partition since a call.
 type mark struct {
@@ -96,8 +101,8 @@ func (f *fetcher) Fetch(ctx context.Context, positions []kafka.Position) ([]kafk
 		if err != nil {
 			return nil, fmt.Errorf("kafka/wire: fetching: %w", err)
 		}
-		out, failed := f.collect(positions, answers)
-		if len(out) > 0 || complete && (!failed || time.Since(started) >= f.opts.MaxWait) {
+		out := f.collect(positions, answers)
+		if len(out) > 0 || complete && (len(f.unanswered) == 0 || time.Since(started) >= f.opts.MaxWait) {
 			return out, nil
 		}
 		for i := range answers {
@@ -356,15 +361,16 @@ func markOf(got *kafka.Fetched, call int64) mark {
 	return mark{call: call, next: got.Next, Marks: kafka.Marks{LogStart: got.LogStart, HighWater: got.HighWater, LastStable: got.LastStable}}
 }
 
-// collect returns what is new, and whether a partition has no answer.
-func (f *fetcher) collect(positions []kafka.Position, answers []answer) (out []kafka.Fetched, failed bool) {
+// collect returns what is new, and notes which partitions have no answer.
+func (f *fetcher) collect(positions []kafka.Position, answers []answer) (out []kafka.Fetched) {
+	f.unanswered = nil
 	for i := range answers {
 		a := &answers[i]
 		if a.stale {
 			f.stale[positions[i].TopicPartition] = true
 		}
 		if !a.have {
-			failed = true
+			f.unanswered = append(f.unanswered, positions[i].TopicPartition)
 			continue
 		}
 		if f.isNews(&a.fetched) {
@@ -372,5 +378,5 @@ func (f *fetcher) collect(positions []kafka.Position, answers []answer) (out []k
 		}
 		f.last[a.fetched.TopicPartition] = markOf(&a.fetched, f.calls)
 	}
-	return out, failed
+	return out
 }

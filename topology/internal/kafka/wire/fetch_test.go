@@ -265,3 +265,36 @@ func TestFollowsALeaderBesideAnIdlePartition(t *testing.T) {
 	}
 	t.Fatal("the record at the new leader was not read in three calls")
 }
+
+// A partition of which nobody said anything is told from one that has not changed.
+func TestTellsWhoDidNotAnswer(t *testing.T) {
+	t.Parallel()
+	b := start(t, embedded.Options{Ports: []int{0, 0, 0}})
+	c := cluster1(t, b)
+	newTopic(t, c, "beside", 2)
+	must(t, b.MoveLeader("beside", 0, 0))
+	must(t, b.MoveLeader("beside", 1, 1))
+	f, err := c.Fetcher(kafka.FetchOptions{MaxWait: 50 * time.Millisecond})
+	must(t, err)
+	news, moved := record.TopicPartition{Topic: "beside"}, record.TopicPartition{Topic: "beside", Partition: 1}
+	positions := []kafka.Position{{TopicPartition: news}, {TopicPartition: moved}}
+	fetch := func(unanswered ...record.TopicPartition) {
+		t.Helper()
+		got, err := f.Fetch(t.Context(), positions)
+		must(t, err)
+		if !slices.Equal(f.Unanswered(), unanswered) {
+			t.Errorf("unanswered %v, want %v; answered %+v", f.Unanswered(), unanswered, got)
+		}
+	}
+	fetch() // learns the leaders
+	fetch() // nothing is new
+	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer"})
+	must(t, p.Begin())
+	must(t, p.Produce(t.Context(), p.Encode([]record.Output{{TopicPartition: news, Value: []byte("here")}})))
+	_, err = p.Flush(t.Context())
+	must(t, err)
+	must(t, p.End(t.Context(), true))
+	must(t, b.MoveLeader("beside", 1, 2))
+	fetch(moved) // the other one has news
+	fetch()
+}
