@@ -231,6 +231,11 @@ func (d *badgerDisk) shut() (gone <-chan struct{}) {
 		d.gone = closed
 		go func() {
 			defer close(closed)
+			defer func() {
+				if p := recover(); p != nil { // over what made it panic before
+					d.closed = fmt.Errorf("%w: closing: %v", ErrDamaged, p)
+				}
+			}()
 			d.closed = d.db.Close()
 		}()
 	}

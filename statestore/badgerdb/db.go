@@ -98,9 +98,7 @@ func (db *DB) CaughtUp(at time.Time) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	db.trailing = true
-	if at = at.Round(0); at.After(db.wall) {
-		db.wall = at
-	}
+	db.wall = at.Round(0) // also one before that of a checkpoint that was written by a wrong clock
 }
 
 // AsOf returns the last time of which it is known that the positions were the ends of the

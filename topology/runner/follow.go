@@ -128,7 +128,7 @@ func (s *standbys) followed(ctx context.Context, a followed) {
 		if !failed[r] {
 			delete(s.troubles, r.Task)
 		}
-		if db, ok := r.backend.(*badgerdb.DB); ok && r.asOf().After(db.AsOf()) {
+		if db, ok := r.backend.(*badgerdb.DB); ok && !r.asOf().Equal(db.AsOf()) {
 			db.CaughtUp(r.asOf())
 		}
 		s.seen(r, read[r])

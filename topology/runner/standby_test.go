@@ -295,9 +295,9 @@ func TestAStandbyGoesOnWithItsDirectory(t *testing.T) {
 // stalled is a cluster whose standbys read nothing for as long as it is shut.
 type stalledReads struct {
 	kafka.Cluster
-	fails bool       // what they read meanwhile fails; else it waits
-	mu    sync.Mutex // guards shut
-	shut  chan struct{}
+	how  string     // what they read meanwhile fails, is silent (nobody answers), or waits
+	mu   sync.Mutex // guards shut
+	shut chan struct{}
 }
 
 func (s *stalledReads) stall() { s.mu.Lock(); s.shut = make(chan struct{}); s.mu.Unlock() }
@@ -306,35 +306,41 @@ func (s *stalledReads) goOn()  { close(s.shut) }
 func (s *stalledReads) Fetcher(opts kafka.FetchOptions) (kafka.Fetcher, error) {
 	f, err := s.Cluster.Fetcher(opts)
 	if opts.MaxBytes == standbyBytes {
-		f = &stalledFetcher{f, s}
+		f = &stalledFetcher{Fetcher: f, s: s}
 	}
 	return f, err
 }
 
 type stalledFetcher struct {
 	kafka.Fetcher
-	s *stalledReads
+	s          *stalledReads
+	unanswered []record.TopicPartition
 }
+
+func (f *stalledFetcher) Unanswered() []record.TopicPartition { return f.unanswered }
 
 func (f *stalledFetcher) Fetch(ctx context.Context, positions []kafka.Position) ([]kafka.Fetched, error) {
 	f.s.mu.Lock()
 	shut := f.s.shut
 	f.s.mu.Unlock()
-	failed := make(chan struct{})
-	if f.s.fails {
-		close(failed)
+	f.unanswered = nil
+	var failed <-chan time.Time
+	if f.s.how != "" {
+		failed = time.After(10 * time.Millisecond)
 	}
 	if shut != nil {
 		select {
 		case <-shut:
-		default:
-			select {
-			case <-shut:
-			case <-failed:
+		case <-failed:
+			if f.s.how == "fails" {
 				return nil, errors.New("nobody answers")
-			case <-ctx.Done():
-				return nil, ctx.Err()
 			}
+			for _, p := range positions {
+				f.unanswered = append(f.unanswered, p.TopicPartition)
+			}
+			return nil, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 	return f.Fetcher.Fetch(ctx, positions)
@@ -423,22 +429,25 @@ func TestAStandbyStartsOver(t *testing.T) {
 // A standby that could not read for longer than deletions are kept may lack some of them,
 // also when it reads on up to the end at once.
 func TestAStandbyThatWasAwayForLongStartsOver(t *testing.T) {
-	for _, store := range []Store{Memory, Badger} {
-		t.Run(string(store), func(t *testing.T) {
+	for _, c := range []struct {
+		store Store
+		how   string
+	}{{Memory, "fails"}, {Memory, "silent"}, {Badger, "fails"}, {Badger, "silent"}} {
+		t.Run(fmt.Sprintf("%s/%s", c.store, c.how), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				x := newBench(t, 2, mem.Options{})
 				x.must(x.admin.Create(x.ctx, kafka.Topic{Name: "app-states-changelog", Partitions: 2, Configs: map[string]string{
 					"cleanup.policy": "compact", "delete.retention.ms": "15000",
 				}}))
 				conf := func() Config {
-					cfg := Config{Workers: 1, SessionTimeout: 10 * time.Second, Standbys: 1, Store: store}
-					if store == Badger {
+					cfg := Config{Workers: 1, SessionTimeout: 10 * time.Second, Standbys: 1, Store: c.store}
+					if c.store == Badger {
 						cfg.DataDir = t.TempDir()
 					}
 					return cfg
 				}
 				a := x.start(conf(), nil)
-				r := &stalledReads{fails: true}
+				r := &stalledReads{how: c.how}
 				b := x.start(conf(), func(c kafka.Cluster) kafka.Cluster { r.Cluster = c; return r })
 				x.eachHas(1, a, b)
 				x.feed(400, 40)

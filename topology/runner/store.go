@@ -183,6 +183,15 @@ func (s *stores) close(t decide.Task, b statestore.Backend) {
 	if m, ok := b.(*statestore.Memory); ok && s.warm != nil && s.warm.keep(t, m) {
 		return
 	}
+	s.leave(t, b)
+}
+
+// leave is close without a standby that follows: how old a state is that is not complete
+// is not known.
+func (s *stores) leave(t decide.Task, b statestore.Backend) {
+	if b == nil {
+		return
+	}
 	defer s.give(t)
 	if err := b.Close(); err != nil {
 		s.log.Warn("closing the state of a task: what its directory lacks is read from the topics the next time", "task", s.name(t), "err", err)
@@ -279,7 +288,7 @@ func (r *restorer) start(ctx context.Context, t *restore, committed map[record.T
 
 // shut closes the state of a task that is not handed over.
 func (r *restorer) shut(t *restore) {
-	r.stores.close(t.Task, t.backend)
+	r.stores.leave(t.Task, t.backend)
 	t.backend = nil
 }
 

@@ -45,10 +45,7 @@ func (t *Trail) Unchanged(sent time.Time) {
 }
 
 func (t *Trail) complete(at time.Time) {
-	t.marked = time.Time{}
-	if at.After(t.asOf) {
-		t.asOf = at
-	}
+	t.marked, t.asOf = time.Time{}, at
 }
 
 // Next returns the offset of the next read.
