@@ -106,19 +106,22 @@ func TestAStandbyIsAsOldAsItHasCaughtUp(t *testing.T) {
 	tick("it falls behind", 2, 59*time.Minute)
 	db.CaughtUp(c.now().Add(-2 * time.Hour))
 	apply(3)
-	tick("time does not go back", 3, 59*time.Minute)
+	tick("a clock was ahead", 3, 0)
 	db.CaughtUp(c.now())
-	tick("nothing new for less than an eighth of the limit", 3, 59*time.Minute)
+	tick("nothing new for more than an eighth of the limit", 3, 2*time.Hour)
 	c.advance(time.Hour)
 	db.CaughtUp(c.now())
-	tick("nothing new for more", 3, 3*time.Hour)
+	tick("nothing new for less", 3, 2*time.Hour)
+	c.advance(time.Hour)
+	db.CaughtUp(c.now())
+	tick("nothing new for more again", 3, 4*time.Hour)
 	c.advance(time.Minute)
 	db.CaughtUp(c.now())
 	c.advance(time.Minute)
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := last.checkpoint.Wall; got != (3*time.Hour + time.Minute).Milliseconds() {
+	if got := last.checkpoint.Wall; got != (4*time.Hour + time.Minute).Milliseconds() {
 		t.Errorf("closed: the checkpoint is of %s", time.Duration(got)*time.Millisecond)
 	}
 }
