@@ -72,9 +72,9 @@ func drills(tool, dir, feed string) []drill {
 	bench("cost", 16, "-keys", "100000,1000000", "-rows", "floor,streamrun")
 	bench("cost with Badger, keys by Zipf's law", 5, "-zipf", "-rows", "floor,streamrun-badger")
 	bench("cost of a copy", 6, "-rows", "floor-copy,streamrun-copy")
+	bench("idle", 3, "-idle", "-seconds", "60", "-rounds", "1", "-broker", "real")
 	bench("cost beside at_least_once and goka", 8, "-records", "600000", "-rows", "streamrun,streamrun-least,goka-leveldb")
 	bench("restore", 9, "-restore", "-records", "10000000", "-keys", "1000000", "-rounds", "5")
-	bench("idle", 3, "-idle", "-seconds", "60", "-rounds", "1", "-broker", "real")
 	bench("rebalance", 8, "-rebalance", "-rounds", "5", "-broker", "real")
 	bench("latency", 10, "-latency", "-broker", "real")
 	return runs
