@@ -85,6 +85,6 @@
 // and there are no expiring keys: most of Badger's known losses need one of these.
 //
 // A full disk can end the process: Badger writes its log through a memory map. After a
-// failure in its background Badger goes on trying; the lock is then held until the process
-// ends, so that nobody opens the directory beside it.
+// failure in its background Badger goes on trying; the lock is then held until that
+// Badger has ended, so that nobody opens the directory beside it.
 package badgerdb

@@ -44,7 +44,7 @@
 // from the last heartbeat that the group has accepted while the task was held. Where the
 // disk fails, the task is given up and restored from its directory again, for two minutes,
 // or two sessions if they are longer; the other tasks go on. A directory in which Badger
-// goes on after a failure is kept from everybody until the process ends.
+// goes on after a failure is kept from everybody until that Badger has ended.
 //
 // # Others while a drain goes on
 //

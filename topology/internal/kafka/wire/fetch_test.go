@@ -232,10 +232,10 @@ func TestPassesBatchesWithoutRecords(t *testing.T) {
 	}
 }
 
-// A leader that moves is found while the other partition is idle: that one's empty
-// answer must not make the fetcher forget that it asked the wrong broker.
-func TestFollowsALeaderBesideAnIdlePartition(t *testing.T) {
-	t.Parallel()
+// twoLeaders returns three brokers, of which two lead a partition of a topic each, and a
+// fetcher with the positions of both.
+func twoLeaders(t *testing.T) (*embedded.Broker, kafka.Cluster, kafka.Fetcher, []kafka.Position) {
+	t.Helper()
 	b := start(t, embedded.Options{Ports: []int{0, 0, 0}})
 	c := cluster1(t, b)
 	newTopic(t, c, "beside", 2)
@@ -243,17 +243,32 @@ func TestFollowsALeaderBesideAnIdlePartition(t *testing.T) {
 	must(t, b.MoveLeader("beside", 1, 1))
 	f, err := c.Fetcher(kafka.FetchOptions{MaxWait: 50 * time.Millisecond})
 	must(t, err)
-	moved := record.TopicPartition{Topic: "beside", Partition: 1}
-	positions := []kafka.Position{{TopicPartition: record.TopicPartition{Topic: "beside"}}, {TopicPartition: moved}}
-	_, err = f.Fetch(t.Context(), positions) // learns the leaders, and that both are empty
-	must(t, err)
-	must(t, b.MoveLeader("beside", 1, 2))
+	first := record.TopicPartition{Topic: "beside"}
+	second := record.TopicPartition{Topic: "beside", Partition: 1}
+	return b, c, f, []kafka.Position{{TopicPartition: first}, {TopicPartition: second}}
+}
+
+// writeHere commits a record "here".
+func writeHere(t *testing.T, c kafka.Cluster, tp record.TopicPartition) {
+	t.Helper()
 	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer"})
 	must(t, p.Begin())
-	must(t, p.Produce(t.Context(), p.Encode([]record.Output{{TopicPartition: moved, Value: []byte("here")}})))
-	_, err = p.Flush(t.Context())
+	must(t, p.Produce(t.Context(), p.Encode([]record.Output{{TopicPartition: tp, Value: []byte("here")}})))
+	_, err := p.Flush(t.Context())
 	must(t, err)
 	must(t, p.End(t.Context(), true))
+}
+
+// A leader that moves is found while the other partition is idle: that one's empty
+// answer must not make the fetcher forget that it asked the wrong broker.
+func TestFollowsALeaderBesideAnIdlePartition(t *testing.T) {
+	t.Parallel()
+	b, c, f, positions := twoLeaders(t)
+	moved := positions[1].TopicPartition
+	_, err := f.Fetch(t.Context(), positions) // learns the leaders, and that both are empty
+	must(t, err)
+	must(t, b.MoveLeader("beside", 1, 2))
+	writeHere(t, c, moved)
 	for range 3 {
 		answer, err := f.Fetch(t.Context(), positions)
 		must(t, err)
@@ -269,15 +284,8 @@ func TestFollowsALeaderBesideAnIdlePartition(t *testing.T) {
 // A partition of which nobody said anything is told from one that has not changed.
 func TestTellsWhoDidNotAnswer(t *testing.T) {
 	t.Parallel()
-	b := start(t, embedded.Options{Ports: []int{0, 0, 0}})
-	c := cluster1(t, b)
-	newTopic(t, c, "beside", 2)
-	must(t, b.MoveLeader("beside", 0, 0))
-	must(t, b.MoveLeader("beside", 1, 1))
-	f, err := c.Fetcher(kafka.FetchOptions{MaxWait: 50 * time.Millisecond})
-	must(t, err)
-	news, moved := record.TopicPartition{Topic: "beside"}, record.TopicPartition{Topic: "beside", Partition: 1}
-	positions := []kafka.Position{{TopicPartition: news}, {TopicPartition: moved}}
+	b, c, f, positions := twoLeaders(t)
+	news, moved := positions[0].TopicPartition, positions[1].TopicPartition
 	fetch := func(unanswered ...record.TopicPartition) {
 		t.Helper()
 		got, err := f.Fetch(t.Context(), positions)
@@ -288,12 +296,7 @@ func TestTellsWhoDidNotAnswer(t *testing.T) {
 	}
 	fetch() // learns the leaders
 	fetch() // nothing is new
-	p := newProducer(t, c, kafka.ProducerOptions{TransactionalID: "writer"})
-	must(t, p.Begin())
-	must(t, p.Produce(t.Context(), p.Encode([]record.Output{{TopicPartition: news, Value: []byte("here")}})))
-	_, err = p.Flush(t.Context())
-	must(t, err)
-	must(t, p.End(t.Context(), true))
+	writeHere(t, c, news)
 	must(t, b.MoveLeader("beside", 1, 2))
 	fetch(moved) // the other one has news
 	fetch()
